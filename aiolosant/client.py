@@ -1,0 +1,156 @@
+"""The client: whom it talks to, with which token, and who closes the session."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from .errors import ConfigurationError
+from .groups import ExperienceGroups
+from .models import check_id
+from .transport import Transport
+
+
+class LosantClient:
+    """An async client of Losant's API.
+
+    Use it in `async with`, or call `close()` when done. It can be made outside an event loop; it belongs to the loop
+    that it is first used in.
+
+    Args:
+        token: An API token, such as an application token with the scope `all.Application`; see
+            https://docs.losant.com/rest-api/overview/#authentication.
+        application_id: Id of the application that `experience_groups` is about; needed for that alone.
+        base_url: Address of the API. The token goes over https or to this very machine only.
+        session: A session of yours to send with. It is never closed here, its middlewares do not run, and its
+            `raise_for_status` and timeouts do not apply. None for an own one.
+        timeout: Seconds that one call may take, or one page of a list, or one item of a batch.
+        allow_http: Whether the token may go over plain http to another machine.
+
+    Raises:
+        ConfigurationError: `base_url` is plain http to another machine, or `session` has an `auth=`.
+        TypeError: An argument is of a wrong type.
+        ValueError: An argument is out of its range. Both messages name the argument.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        application_id: str | None = None,
+        base_url: str = "https://api.losant.com",
+        session: aiohttp.ClientSession | None = None,
+        timeout: float = 60.0,
+        allow_http: bool = False,
+    ) -> None:
+        _check_token(token)
+        if not timeout > 0:
+            raise ValueError(f"timeout must be more than 0 seconds, not {timeout}")
+        if session is not None and session.auth is not None:
+            raise ConfigurationError("the session has an auth= of its own, which collides with the token; leave it out")
+        self._application_id = None if application_id is None else check_id("application_id", application_id)
+        self._base_url = _checked_base_url(base_url, allow_http=allow_http)
+        self._transport = Transport(self._base_url, token=token, session=session, timeout=timeout)
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """A client from LOSANT_API_TOKEN, LOSANT_APPLICATION_ID and LOSANT_API_URL; the last two may be missing.
+
+        Args:
+            overrides: Arguments of `LosantClient`, which win over the environment.
+
+        Raises:
+            ConfigurationError: There is no token.
+        """
+        found = {
+            "token": os.environ.get("LOSANT_API_TOKEN"),
+            "application_id": os.environ.get("LOSANT_APPLICATION_ID"),
+            "base_url": os.environ.get("LOSANT_API_URL"),
+        }
+        arguments = {name: value for name, value in found.items() if value} | overrides
+        if "token" not in arguments:
+            raise ConfigurationError("no token; set LOSANT_API_TOKEN or pass token=")
+        return cls(**arguments)
+
+    @property
+    def experience_groups(self) -> ExperienceGroups:
+        """The experience groups of the client's own application.
+
+        Raises:
+            ConfigurationError: The client was made without an `application_id`.
+        """
+        if self._application_id is None:
+            raise ConfigurationError(
+                "no application; pass application_id= (or set LOSANT_APPLICATION_ID), or use application(id)"
+            )
+        return self.application(self._application_id).experience_groups
+
+    def application(self, application_id: str) -> Application:
+        """Another application that the token is good for; nothing is sent."""
+        return Application(self._transport, check_id("application_id", application_id))
+
+    async def close(self) -> None:
+        """Let what is on the wire end and close the session, if it is the client's own. Twice does no harm."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<LosantClient {self._base_url} application_id={self._application_id}>"
+
+
+class Application:
+    """One application: `LosantClient.application(id)`.
+
+    Attributes:
+        id: The application's id.
+        experience_groups: Its experience groups.
+    """
+
+    def __init__(self, transport: Transport, application_id: str) -> None:
+        self.id = application_id
+        self.experience_groups = ExperienceGroups(transport, application_id)
+
+    def __repr__(self) -> str:
+        return f"<Application {self.id}>"
+
+
+def _check_token(token: object) -> None:
+    if not isinstance(token, str):
+        raise TypeError(f"token must be text, not {type(token).__name__}")
+    # What is no visible ASCII cannot go into a header; the message must not show it.
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise ValueError("token must be visible ASCII characters without blanks")
+
+
+def _checked_base_url(base_url: str, *, allow_http: bool) -> str:
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"base_url must be an http(s) address such as https://api.losant.com, not {base_url!r}")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError("base_url must have no query, no fragment and no user name")
+    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
+        raise ConfigurationError(
+            f"the token would travel unencrypted to {parts.hostname}; use https, or allow_http=True if you mean it"
+        )
+    return base_url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,174 @@
+"""The HTTP side of the emulated API: paths, statuses, tokens; all else is the store's or the messages'."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from .messages import (
+    ApiProblem,
+    GetParameters,
+    ListParameters,
+    NoParameters,
+    read_parameters,
+    read_patch,
+    read_post,
+    validation,
+)
+from .store import Group, Store, TreeError
+
+STORE = web.AppKey("store", Store)
+TOKENS = web.AppKey("tokens", set[str])
+
+_ID = re.compile(r"[A-Fa-f0-9]{24}")
+_GROUPS = "/applications/{applicationId}/experience/groups"
+_GROUP = _GROUPS + "/{experienceGroupId}"
+
+
+def make_application(store: Store, tokens: set[str], *middlewares: Any) -> web.Application:
+    """The emulated API as an aiohttp application, with further middlewares around it."""
+    # The largest body that is allowed, full of characters that JSON escapes, stays below this.
+    app = web.Application(middlewares=[*middlewares, _errors, _tokens], client_max_size=4 * 1024 * 1024)
+    app[STORE] = store
+    app[TOKENS] = tokens
+    app.router.add_get(_GROUPS, _list, allow_head=False)
+    app.router.add_post(_GROUPS, _create)
+    app.router.add_get(_GROUP, _get, allow_head=False)
+    app.router.add_patch(_GROUP, _update)
+    app.router.add_delete(_GROUP, _delete)
+    return app
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ApiProblem as problem:
+        return _json({"type": problem.kind, "message": problem.message}, problem.status)
+    except web.HTTPException as error:  # aiohttp's own: no such path or method, a body that is too large
+        return _json({"type": error.reason.replace(" ", ""), "message": error.reason}, error.status)
+
+
+@web.middleware
+async def _tokens(request: web.Request, handler: Handler) -> web.StreamResponse:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme != "Bearer" or token not in request.app[TOKENS]:
+        raise ApiProblem(401, "Unauthorized", "Unauthorized")
+    return await handler(request)
+
+
+async def _list(request: web.Request) -> web.Response:
+    application_id = _application_id(request)
+    wanted = read_parameters(ListParameters, request.query)
+    if wanted.query:
+        raise validation("query is not understood by this emulator yet")
+    name_glob = wanted.filter if wanted.filter_field else ""
+    groups, total = request.app[STORE].page(
+        application_id,
+        sort_field=wanted.sort_field,
+        descending=wanted.sort_direction.lower() == "desc",
+        name_glob=name_glob,
+        offset=wanted.page * wanted.per_page,
+        limit=wanted.per_page,
+    )
+    return _json(
+        {
+            "items": [_written(group) for group in groups],
+            "count": len(groups),
+            "totalCount": total,
+            "page": wanted.page,
+            "perPage": wanted.per_page,
+            "sortField": wanted.sort_field,
+            "sortDirection": wanted.sort_direction,
+            "filter": wanted.filter,
+            "filterField": wanted.filter_field,
+            "applicationId": application_id,
+        }
+    )
+
+
+async def _create(request: web.Request) -> web.Response:
+    application_id = _application_id(request)
+    read_parameters(NoParameters, request.query)
+    fields = read_post(await request.read())
+    try:
+        return _json(_written(request.app[STORE].create(application_id, fields)), 201)
+    except TreeError as problem:
+        raise validation(str(problem)) from None
+
+
+async def _get(request: web.Request) -> web.Response:
+    application_id, group_id = _application_id(request), _group_id(request)
+    wanted = read_parameters(GetParameters, request.query)
+    store = request.app[STORE]
+    group = store.get(application_id, group_id)
+    if group is None:
+        raise _no_group()
+    # Devices that only a tag or a device query brings into a group are not counted: there are no devices here.
+    if wanted.include_direct_device_count:
+        group["directDeviceCount"] = len(store.device_ids(group["id"], descendants=False))
+    if wanted.include_total_device_count:
+        group["totalDeviceCount"] = len(store.device_ids(group["id"], descendants=True))
+    return _json(_written(group))
+
+
+async def _update(request: web.Request) -> web.Response:
+    application_id, group_id = _application_id(request), _group_id(request)
+    read_parameters(NoParameters, request.query)
+    changes = read_patch(await request.read())
+    try:
+        group = request.app[STORE].update(application_id, group_id, changes)
+    except TreeError as problem:
+        raise validation(str(problem)) from None
+    if group is None:
+        raise _no_group()
+    return _json(_written(group))
+
+
+async def _delete(request: web.Request) -> web.Response:
+    application_id, group_id = _application_id(request), _group_id(request)
+    read_parameters(NoParameters, request.query)
+    if not request.app[STORE].delete(application_id, group_id):
+        raise _no_group()
+    return _json({"success": True})
+
+
+def _application_id(request: web.Request) -> str:
+    application_id = request.match_info["applicationId"]
+    if not _ID.fullmatch(application_id):
+        raise validation("applicationId must be 24 hex digits")
+    if application_id.lower() not in request.app[STORE].applications():
+        raise ApiProblem(404, "NotFound", "Application was not found")
+    return application_id.lower()
+
+
+def _group_id(request: web.Request) -> str:
+    group_id = request.match_info["experienceGroupId"]
+    if not _ID.fullmatch(group_id):
+        raise validation("experienceGroupId must be 24 hex digits")
+    return group_id
+
+
+def _no_group() -> ApiProblem:
+    return ApiProblem(404, "NotFound", "Experience Group was not found")
+
+
+def _written(group: Group) -> Group:
+    return group | {name: _date(group[name]) for name in ("creationDate", "lastUpdated")}
+
+
+def _date(milliseconds: int) -> str:
+    date = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return f"{date:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+
+
+def _json(content: object, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(content), status=status, content_type="application/json")

@@ -1,0 +1,217 @@
+"""Groups in SQLite, with the rules of their trees; knows nothing of HTTP.
+
+Field names are the API's. Dates are milliseconds since 1970.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Mapping
+from typing import Any
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS applications (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS groups (
+    id TEXT PRIMARY KEY,
+    application_id TEXT NOT NULL REFERENCES applications,
+    name TEXT NOT NULL,
+    parent_id TEXT REFERENCES groups,
+    creation_date INTEGER NOT NULL,
+    last_updated INTEGER NOT NULL,
+    fields TEXT NOT NULL  -- JSON object of all that nothing is looked up by
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS groups_by_id ON groups (application_id, id);
+CREATE INDEX IF NOT EXISTS groups_by_name ON groups (application_id, name, id);
+CREATE INDEX IF NOT EXISTS groups_by_creation_date ON groups (application_id, creation_date, id);
+CREATE INDEX IF NOT EXISTS groups_by_last_updated ON groups (application_id, last_updated, id);
+CREATE INDEX IF NOT EXISTS groups_by_parent ON groups (parent_id);
+"""
+_COLUMNS = "id, application_id, name, parent_id, creation_date, last_updated, fields"
+_SORT_COLUMNS = {"id": "id", "name": "name", "creationDate": "creation_date", "lastUpdated": "last_updated"}
+_EMPTY: dict[str, Any] = {
+    "experienceUserIds": [],
+    "experienceEndpointIds": [],
+    "deviceIds": [],
+    "deviceTags": [],
+    "groupTags": {},
+    "deviceQueryJson": None,
+}
+_MAX_ANCESTORS = 1000
+
+Group = dict[str, Any]
+
+
+class TreeError(Exception):
+    """A parent that a group cannot have."""
+
+
+class Store:
+    """The groups of any number of applications.
+
+    Args:
+        path: A file that keeps them, or None for memory.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
+        # What has been committed to the write-ahead log survives the process being killed.
+        self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_SCHEMA}")
+        self._db.create_function("glob_matches", 2, _glob_matches, deterministic=True)
+        self._new_id = _object_ids()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def create_application(self, application_id: str | None = None) -> str:
+        """Make an application, or take the one that is there already; returns its id."""
+        application_id = application_id or next(self._new_id)
+        self._db.execute("INSERT OR IGNORE INTO applications VALUES (?)", (application_id,))
+        return application_id
+
+    def applications(self) -> list[str]:
+        """The ids of all applications, oldest first."""
+        return [row[0] for row in self._db.execute("SELECT id FROM applications ORDER BY id")]
+
+    def create(self, application_id: str, fields: Mapping[str, Any]) -> Group:
+        """Make a group; raises TreeError for a parent that is not there."""
+        rest = dict(fields)
+        name = rest.pop("name")
+        parent_id = self._checked_parent(application_id, None, rest.pop("parentId", None))
+        group_id, now = next(self._new_id), _now()
+        self._db.execute(
+            "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (group_id, application_id, name, parent_id, now, now, json.dumps(rest)),
+        )
+        return self._found(application_id, group_id)
+
+    def get(self, application_id: str, group_id: str) -> Group | None:
+        """A group with its ancestors, or None."""
+        select = f"SELECT {_COLUMNS} FROM groups WHERE id = ? AND application_id = ?"  # noqa: S608 - a constant
+        row = self._db.execute(select, (group_id.lower(), application_id)).fetchone()
+        return self._group(row) if row else None
+
+    def update(self, application_id: str, group_id: str, changes: Mapping[str, Any]) -> Group | None:
+        """Replace the given fields of a group; None if it is not there, TreeError for a parent it cannot have."""
+        group = self.get(application_id, group_id)
+        if group is None or not changes:
+            return group
+        row = self._db.execute("SELECT name, parent_id, fields FROM groups WHERE id = ?", (group["id"],)).fetchone()
+        rest = json.loads(row[2]) | changes
+        name = rest.pop("name", row[0])
+        parent_id = self._checked_parent(application_id, group["id"], rest.pop("parentId", row[1]))
+        self._db.execute(
+            "UPDATE groups SET name = ?, parent_id = ?, last_updated = ?, fields = ? WHERE id = ?",
+            (name, parent_id, _now(), json.dumps(rest), group["id"]),
+        )
+        return self._found(application_id, group["id"])
+
+    def delete(self, application_id: str, group_id: str) -> bool:
+        """Delete a group and hand its children to its parent; whether it was there."""
+        group = self.get(application_id, group_id)
+        if group is None:
+            return False
+        with self._db:
+            self._db.execute("BEGIN")
+            self._db.execute("UPDATE groups SET parent_id = ? WHERE parent_id = ?", (group["parentId"], group["id"]))
+            self._db.execute("DELETE FROM groups WHERE id = ?", (group["id"],))
+        return True
+
+    def page(
+        self, application_id: str, *, sort_field: str, descending: bool, name_glob: str, offset: int, limit: int
+    ) -> tuple[list[Group], int]:
+        """A stretch of the groups that match, in order, and how many match in all."""
+        where, values = "application_id = ?", [application_id]
+        if name_glob:
+            where += " AND glob_matches(?, name)"
+            values.append(name_glob)
+        direction = "DESC" if descending else "ASC"
+        # Equal sort values keep the order of their ids (assumed), so that pages neither overlap nor leave gaps.
+        order = f"{_SORT_COLUMNS[sort_field]} {direction}, id {direction}"
+        (total,) = self._db.execute(f"SELECT count(*) FROM groups WHERE {where}", values).fetchone()  # noqa: S608 - values are bound
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM groups WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",  # noqa: S608 - as above
+            (*values, limit, offset),
+        )
+        return [self._group(row) for row in rows.fetchall()], total
+
+    def device_ids(self, group_id: str, *, descendants: bool) -> set[str]:
+        """The devices that a group names, and if asked those of all below it."""
+        below = "UNION SELECT groups.id FROM groups JOIN tree ON groups.parent_id = tree.id" if descendants else ""
+        rows = self._db.execute(
+            f"WITH RECURSIVE tree(id) AS (SELECT ? {below}) SELECT fields FROM groups JOIN tree USING (id)",  # noqa: S608 - as above
+            (group_id,),
+        )
+        return {device_id for (fields,) in rows for device_id in json.loads(fields).get("deviceIds", [])}
+
+    def _found(self, application_id: str, group_id: str) -> Group:
+        group = self.get(application_id, group_id)
+        if group is None:
+            raise LookupError(group_id)
+        return group
+
+    def _checked_parent(self, application_id: str, group_id: str | None, parent_id: str | None) -> str | None:
+        # Undocumented; assumed from what a tree needs.
+        if parent_id is None:
+            return None
+        parent = self.get(application_id, parent_id)
+        if parent is None:
+            raise TreeError(f"parentId {parent_id} is no group of this application")
+        if group_id == parent["id"] or group_id in parent["ancestorIds"]:
+            raise TreeError(f"parentId {parent_id} is the group itself or one of its descendants")
+        if len(parent["ancestorIds"]) >= _MAX_ANCESTORS:
+            raise TreeError(f"parentId {parent_id} has {_MAX_ANCESTORS} ancestors, which is the most there can be")
+        return str(parent["id"])
+
+    def _group(self, row: tuple[Any, ...]) -> Group:
+        group_id, application_id, name, parent_id, creation_date, last_updated, fields = row
+        return {
+            "id": group_id,
+            "experienceGroupId": group_id,
+            "applicationId": application_id,
+            "creationDate": creation_date,
+            "lastUpdated": last_updated,
+            "name": name,
+            **_EMPTY,
+            **json.loads(fields),
+            "parentId": parent_id,
+            "ancestorIds": self._ancestors(parent_id) if parent_id else [],
+        }
+
+    def _ancestors(self, parent_id: str) -> list[str]:
+        rows = self._db.execute(
+            "WITH RECURSIVE up(id, parent_id, height) AS ("
+            " SELECT id, parent_id, 0 FROM groups WHERE id = ? UNION ALL"
+            " SELECT groups.id, groups.parent_id, height + 1 FROM groups JOIN up ON groups.id = up.parent_id"
+            ") SELECT id FROM up ORDER BY height DESC",
+            (parent_id,),
+        )
+        return [row[0] for row in rows]
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _object_ids() -> Any:
+    """Ids as MongoDB makes them: seconds, five bytes of the process, a counter; they grow with time."""
+    process = os.urandom(5).hex()
+    for n in itertools.count():
+        yield f"{time.time_ns() // 1_000_000_000:08x}{process}{n & 0xFFFFFF:06x}"
+
+
+@functools.lru_cache(maxsize=64)
+def _glob_pattern(glob: str) -> re.Pattern[str]:
+    parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", glob))
+    # Case is assumed not to matter, as in Losant's own lists.
+    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
+
+
+def _glob_matches(glob: str, name: str) -> bool:
+    return _glob_pattern(glob).fullmatch(name) is not None

@@ -1,0 +1,172 @@
+"""Everything that aiolosant raises by itself, in one tree.
+
+LosantError
+ ├── ApiError                    Losant answered with an error
+ │    ├── BadRequestError        400
+ │    ├── AuthenticationError    401
+ │    ├── PermissionDeniedError  403
+ │    ├── NotFoundError          404
+ │    ├── RateLimitError         429
+ │    └── ServerError            5xx
+ ├── TransportError              no answer was had
+ │    └── RequestTimeoutError    no answer in time; also a TimeoutError
+ ├── OutcomeUnknownError         a write that may or may not have happened
+ ├── ResponseFormatError         an answer that cannot be understood
+ └── ConfigurationError          the client is not set up for this call
+
+Invalid arguments are `ValueError` or `TypeError` and name the argument.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LosantError(Exception):
+    """Root of the tree.
+
+    Attributes:
+        message: What happened, in one sentence.
+        method: HTTP method of the request, None where there was none.
+        path: Path of the request, without its query.
+        attempts: How often the request was sent.
+        report: What had become of the items of a batch when this error ended it; None elsewhere.
+    """
+
+    advice = ""
+    report: Any = None
+
+    def __init__(self, message: str, *, method: str | None = None, path: str | None = None, attempts: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.method = method
+        self.path = path
+        self.attempts = attempts
+
+    def __str__(self) -> str:
+        text = self.message
+        if self.method:
+            plural = "" if self.attempts == 1 else "s"
+            text += f" ({self.method} {self.path}, {self.attempts} attempt{plural})"
+        return f"{text}. {self.advice}" if self.advice else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions rebuild themselves by their constructor and positional arguments alone; ours have others as well.
+        return _blank, (type(self), self.args), self.__dict__
+
+
+def _blank(cls: type[LosantError], args: tuple[Any, ...]) -> LosantError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    return error
+
+
+class ApiError(LosantError):
+    """Losant answered with an error.
+
+    Attributes:
+        status: HTTP status of the answer.
+        type: Losant's name for the error, such as `Validation`; "" if the answer named none.
+        message: Losant's explanation, or the first 500 characters of a body in another format.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        type: str,  # noqa: A002 - Losant's own name for it
+        message: str,
+        method: str | None,
+        path: str | None,
+        *,
+        attempts: int = 1,
+    ) -> None:
+        super().__init__(message, method=method, path=path, attempts=attempts)
+        self.status = status
+        self.type = type
+        self.args = (status, type, message, method, path)
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.type}: {super().__str__()}" if self.type else f"{self.status}: {super().__str__()}"
+
+
+class BadRequestError(ApiError):
+    """400: Losant refused the request as malformed."""
+
+    advice = "Correct what the message names; the same request will be refused again."
+
+
+class AuthenticationError(ApiError):
+    """401: the token is missing, wrong or expired."""
+
+    advice = "Check the token (LOSANT_API_TOKEN)."
+
+
+class PermissionDeniedError(ApiError):
+    """403: the token is valid but lacks a scope."""
+
+    advice = "Use a token with a scope for this call, such as all.Application or experienceGroups.*."
+
+
+class NotFoundError(ApiError):
+    """404: there is no such application or group."""
+
+    advice = "Check the ids, and that the token belongs to that application."
+
+
+class RateLimitError(ApiError):
+    """429: too many requests.
+
+    Attributes:
+        retry_after: Seconds to wait, as the server asked for; None if it did not.
+    """
+
+    advice = "Wait, then go on with fewer requests at a time."
+    retry_after: float | None = None
+
+
+class ServerError(ApiError):
+    """5xx: the server, or a gateway in front of it, failed."""
+
+    advice = "Try again later."
+
+
+class TransportError(LosantError):
+    """No answer was had. A create that raises this did not happen."""
+
+    advice = "Check the network and the address of the API, then try again."
+
+
+class RequestTimeoutError(TransportError, TimeoutError):
+    """No answer was had in time. A create that raises this did not happen."""
+
+    advice = "Try again, or allow more time."
+
+
+class OutcomeUnknownError(LosantError):
+    """The request left but no answer says what became of it: the change may have been made or not."""
+
+    advice = "Look whether the change is there before you send it again."
+
+
+class ResponseFormatError(LosantError):
+    """The answer is not what Losant documents; the message names the place, such as `$.items[3].name`."""
+
+    advice = "Check that the address of the API is Losant's and no proxy's."
+
+
+class ConfigurationError(LosantError):
+    """The client is not set up for what was asked of it."""
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    429: RateLimitError,
+}
+
+
+def api_error_class(status: int) -> type[ApiError]:
+    """The class for an HTTP status: the one of the tree, or `ApiError` itself."""
+    return _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)

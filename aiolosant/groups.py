@@ -1,0 +1,190 @@
+"""The verbs of experience groups: list, get, create, update, delete, and creating many."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any, Literal, Unpack
+
+from . import wire
+from .batch import Batch, Outcome, Run
+from .errors import LosantError, OutcomeUnknownError
+from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes, check_id
+from .paging import Paginator
+from .transport import Request, Transport
+
+SortField = Literal["name", "id", "creationDate", "lastUpdated"]
+SortDirection = Literal["asc", "desc"]
+
+_SORT_FIELDS = ("name", "id", "creationDate", "lastUpdated")
+_SORT_DIRECTIONS = ("asc", "desc")
+# Undocumented; the largest that Losant's own tools ask for.
+_MAX_PER_PAGE = 1000
+
+
+class ExperienceGroups:
+    """The experience groups of one application: `LosantClient.experience_groups`.
+
+    Follows https://docs.losant.com/rest-api/experience-groups/ and https://docs.losant.com/rest-api/experience-group/.
+
+    Every call that sends may raise the errors of `aiolosant.errors`; those of one verb are named with it.
+    """
+
+    def __init__(self, transport: Transport, application_id: str) -> None:
+        self._transport = transport
+        self._path = f"/applications/{application_id}/experience/groups"
+
+    def list(
+        self,
+        *,
+        sort_field: SortField = "name",
+        sort_direction: SortDirection = "asc",
+        filter: str | None = None,  # noqa: A002 - Losant's own name for it
+        filter_field: Literal["name"] = "name",
+        query: Mapping[str, Any] | None = None,
+        per_page: int = 100,
+        start_page: int = 0,
+    ) -> Paginator[ExperienceGroup]:
+        """The groups that match, read page by page while they are walked over; nothing is sent before.
+
+        Args:
+            sort_field: What to sort by: `name`, `id`, `creationDate` or `lastUpdated`.
+            sort_direction: `asc` or `desc`.
+            filter: A glob (`my*group`) for the filter field; None or blank for all.
+            filter_field: The field that the filter is for; there is only `name`.
+            query: An Advanced Experience Group Query, instead of a filter.
+            per_page: Groups to ask for at a time, 1 to 1,000.
+            start_page: Zero-based number of the first page, in pages of `per_page`.
+
+        Raises:
+            ValueError: An argument is not one of these, or there are both a filter and a query: the server would
+                drop the filter.
+        """
+        _check_choice("sort_field", sort_field, _SORT_FIELDS)
+        _check_choice("sort_direction", sort_direction, _SORT_DIRECTIONS)
+        _check_choice("filter_field", filter_field, ("name",))
+        _check_range("per_page", per_page, 1, _MAX_PER_PAGE)
+        _check_range("start_page", start_page, 0)
+        if filter and query:
+            raise ValueError("filter and query exclude each other; put the filter's condition into the query")
+        params: dict[str, str | int] = {"sortField": sort_field, "sortDirection": sort_direction}
+        if filter:
+            params |= {"filterField": filter_field, "filter": filter}
+        if query:
+            params["query"] = wire.encode(query).decode()
+
+        async def fetch(number: int, per_page: int) -> Page[ExperienceGroup]:
+            def decode(body: bytes) -> Page[ExperienceGroup]:
+                return wire.decode_page(body, number=number, per_page=per_page)
+
+            page_params = {**params, "page": number, "perPage": per_page}
+            return await self._transport.call(Request("GET", self._path, decode, page_params))
+
+        return Paginator(fetch, per_page=per_page, start_page=start_page)
+
+    async def get(
+        self, group_id: str, *, include_direct_device_count: bool = False, include_total_device_count: bool = False
+    ) -> ExperienceGroup:
+        """One group.
+
+        Args:
+            group_id: Its id.
+            include_direct_device_count: Whether to count the devices of the group itself.
+            include_total_device_count: Whether to count those of its descendants as well.
+
+        Raises:
+            NotFoundError: There is no such group, or no such application.
+        """
+        params: dict[str, str | int] = {}
+        if include_direct_device_count:
+            params["includeDirectDeviceCount"] = "true"
+        if include_total_device_count:
+            params["includeTotalDeviceCount"] = "true"
+        return await self._transport.call(Request("GET", self._group_path(group_id), wire.decode_group, params))
+
+    async def create(self, group: NewExperienceGroup) -> ExperienceGroup:
+        """Create a group; returns it as the server made it.
+
+        Raises:
+            OutcomeUnknownError: The request left, but no answer tells whether the group was made.
+            NotFoundError: There is no such application.
+            BadRequestError: The server refused the group, for example for a parent that does not exist.
+        """
+        if not isinstance(group, NewExperienceGroup):
+            raise TypeError(f"group must be a NewExperienceGroup, not {type(group).__name__}")
+        body = wire.encode(wire.to_object(group))
+        return await self._transport.call(Request("POST", self._path, wire.decode_group, body=body, repeatable=False))
+
+    async def update(self, group_id: str, **changes: Unpack[GroupChanges]) -> ExperienceGroup:
+        """Change the given fields of a group; returns it as it is then.
+
+        A field that is not given stays as it is; one that is given is replaced as a whole, `group_tags` too. None
+        clears `parent_id` (the group becomes a root) and `device_query_json`.
+
+        Raises:
+            NotFoundError: There is no such group, or no such application.
+            BadRequestError: The server refused the change, for example a parent that is a descendant of the group.
+            TypeError: A field that does not exist or is of a wrong type, or None for one that cannot be cleared.
+            ValueError: No change at all, or one that breaks a limit.
+        """
+        path = self._group_path(group_id)
+        body = wire.encode(wire.changes_to_object(check_changes(changes)))
+        return await self._transport.call(Request("PATCH", path, wire.decode_group, body=body))
+
+    async def delete(self, group_id: str) -> None:
+        """Delete a group. Its children go to its parent, or become roots.
+
+        Raises:
+            NotFoundError: There is no such group, or no such application.
+        """
+        await self._transport.call(Request("DELETE", self._group_path(group_id), wire.decode_success))
+
+    def create_many(
+        self,
+        groups: Iterable[NewExperienceGroup | Mapping[str, Any]]
+        | AsyncIterable[NewExperienceGroup | Mapping[str, Any]],
+        *,
+        concurrency: int = 16,
+        ordered: bool = False,
+    ) -> Batch:
+        """Create many groups, some at a time; yields an `Outcome` for each.
+
+        Args:
+            groups: What to create, pulled as it is needed: `NewExperienceGroup`s, or mappings of the API's shape. A
+                mapping that is no valid group is its own failed outcome.
+            concurrency: How many to have under way at a time, 1 or more.
+            ordered: Whether to yield in the order of the input instead of as they complete.
+
+        Raises:
+            TypeError: `groups` is no iterable, or one group.
+            ValueError: `concurrency` is below 1.
+        """
+        if isinstance(groups, str | bytes | Mapping) or not isinstance(groups, Iterable | AsyncIterable):
+            raise TypeError(f"groups must be an iterable or async iterable of groups, not {type(groups).__name__}")
+        _check_range("concurrency", concurrency, 1)
+        run = Run(groups, self._create_one, concurrency=concurrency, ordered=ordered, transport=self._transport)
+        return Batch(run)
+
+    async def _create_one(self, index: int, request: NewExperienceGroup | Mapping[str, Any]) -> Outcome:
+        try:
+            group = wire.new_group(request) if isinstance(request, Mapping) else request
+            return Outcome(index, request, await self.create(group), None, "created")
+        except OutcomeUnknownError as error:
+            return Outcome(index, request, None, error, "unknown")
+        except (LosantError, ValueError, TypeError) as error:
+            return Outcome(index, request, None, error, "failed")
+
+    def _group_path(self, group_id: str) -> str:
+        return f"{self._path}/{check_id('group_id', group_id)}"
+
+
+def _check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{argument} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def _check_range(argument: str, value: object, minimum: int, maximum: int | None = None) -> None:
+    if not isinstance(value, int):
+        raise TypeError(f"{argument} must be an integer, not {type(value).__name__}")
+    if value < minimum or (maximum is not None and value > maximum):
+        upper = "or more" if maximum is None else f"to {maximum}"
+        raise ValueError(f"{argument} must be {minimum} {upper}, not {value}")

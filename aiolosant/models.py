@@ -1,0 +1,287 @@
+"""The messages of Losant's API as frozen attrs classes that refuse what its published schemas forbid.
+
+Limits follow https://docs.losant.com/rest-api/experience-groups/ and the schemas experienceGroupPost and
+experienceGroupPatch (API version 1.29.3). Lengths count characters, that is Unicode code points.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Generic, NoReturn, TypeAlias, TypedDict, TypeVar
+
+import attrs
+from attrs import field
+
+T = TypeVar("T")
+Field: TypeAlias = "attrs.Attribute[Any]"
+
+_ID = re.compile(r"[A-Fa-f0-9]{24}")
+_TAG_KEY = re.compile(r"[0-9a-zA-Z_-]{1,255}")
+
+
+class FrozenDict(dict[str, str]):
+    """A dict that cannot change, so that a frozen message is frozen throughout; it hashes, copies and pickles."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
+        raise TypeError("the tags of a group cannot be changed in place")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    update = setdefault = pop = popitem = clear = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]  # dict has no hash because it can change
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenDict, (dict(self),)
+
+
+def check_id(argument: str, value: object) -> str:
+    """`value` if it is an id: 24 hex digits.
+
+    Raises:
+        TypeError: It is not text.
+        ValueError: It is any other text. Both messages name `argument`.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, not {type(value).__name__}")
+    if not _ID.fullmatch(value):
+        raise ValueError(f"{argument} must be 24 hex digits, not {_quoted(value)}")
+    return value
+
+
+def _quoted(value: str) -> str:
+    return repr(value if len(value) <= 60 else f"{value[:57]}...")
+
+
+def _check_text(argument: str, value: object, minimum: int, maximum: int) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, not {type(value).__name__}")
+    if not minimum <= len(value) <= maximum:
+        raise ValueError(f"{argument} must have {minimum} to {maximum} characters, not {len(value)}")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{argument} is no valid Unicode text: {error}") from None
+
+
+def _check_tag_key(argument: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, not {type(value).__name__}")
+    if not _TAG_KEY.fullmatch(value):
+        raise ValueError(f"{argument} must be 1 to 255 letters, digits, '_' or '-', not {_quoted(value)}")
+
+
+def _check_sequence(argument: str, value: object, maximum: int) -> tuple[object, ...]:
+    if not isinstance(value, tuple):
+        raise TypeError(f"{argument} must be a sequence, not {type(value).__name__}")
+    if len(value) > maximum:
+        raise ValueError(f"{argument} must have at most {maximum} items, not {len(value)}")
+    return value
+
+
+# Validators of attrs: they know the field, so that every message names it.
+
+
+def _name(_message: object, field: Field, value: object) -> None:
+    _check_text(field.name, value, 1, 255)
+
+
+def _description(_message: object, field: Field, value: object) -> None:
+    if value is not None:
+        _check_text(field.name, value, 0, 32_767)
+
+
+def _ids(_message: object, field: Field, value: object) -> None:
+    for n, item in enumerate(_check_sequence(field.name, value, 1000)):
+        check_id(f"{field.name}[{n}]", item)
+
+
+def _device_tags(_message: object, field: Field, value: object) -> None:
+    for n, tag in enumerate(_check_sequence(field.name, value, 100)):
+        if not isinstance(tag, DeviceTag):
+            raise TypeError(f"{field.name}[{n}] must be a DeviceTag, not {type(tag).__name__}")
+        if tag.key is not None:
+            _check_tag_key(f"{field.name}[{n}].key", tag.key)
+        if tag.value is not None:
+            _check_text(f"{field.name}[{n}].value", tag.value, 1, 255)
+
+
+def _group_tags(_message: object, field: Field, value: object) -> None:
+    if not isinstance(value, FrozenDict):
+        raise TypeError(f"{field.name} must be a mapping, not {type(value).__name__}")
+    for key, text in value.items():
+        _check_tag_key(f"a key of {field.name}", key)
+        _check_text(f"{field.name}[{key!r}]", text, 1, 255)
+
+
+def _device_query_json(_message: object, field: Field, value: object) -> None:
+    if value is not None:
+        _check_text(field.name, value, 0, 8192)
+
+
+def _parent_id(_message: object, field: Field, value: object) -> None:
+    if value is not None:
+        check_id(field.name, value)
+
+
+# Converters: what they cannot convert they leave to the validator, which knows the field's name.
+
+
+def _to_ids(value: Iterable[str]) -> tuple[str, ...]:
+    return _to_tuple(value)
+
+
+def _to_device_tags(value: Iterable[DeviceTag]) -> tuple[DeviceTag, ...]:
+    return _to_tuple(value)
+
+
+def _to_tuple(value: Iterable[T]) -> tuple[T, ...]:
+    # A text or a mapping can be iterated as well, but is never what was meant.
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        return tuple(value)
+    return value  # type: ignore[return-value]  # left to the validator
+
+
+def _to_tags(value: Mapping[str, str]) -> Mapping[str, str]:
+    return FrozenDict(value) if isinstance(value, Mapping) else value
+
+
+@attrs.frozen
+class DeviceTag:
+    """Takes into a group each device that carries this tag.
+
+    Args:
+        key: 1 to 255 letters, digits, `_` or `-`; None for any key.
+        value: 1 to 255 characters; None for any value.
+
+    The limits are checked by the `NewExperienceGroup` or the update that takes it.
+    """
+
+    key: str | None = None
+    value: str | None = None
+
+
+@attrs.frozen
+class NewExperienceGroup:
+    """A group to be created. What is not given is not sent.
+
+    Args:
+        name: 1 to 255 characters; need not be unique.
+        description: At most 32,767 characters.
+        experience_user_ids: At most 1,000 ids of experience users.
+        experience_endpoint_ids: At most 1,000 ids of experience endpoints.
+        device_ids: At most 1,000 ids of devices.
+        device_tags: At most 100 tags; each device that carries one belongs to the group.
+        group_tags: Keys of 1 to 255 letters, digits, `_` or `-`; values of 1 to 255 characters.
+        device_query_json: An advanced device query as JSON text, at most 8,192 characters.
+        parent_id: Id of the group above; None for a root.
+
+    Raises:
+        TypeError: An argument is of a wrong type.
+        ValueError: An argument breaks its limit. Both messages name the argument.
+    """
+
+    name: str = field(validator=_name)
+    description: str | None = field(default=None, validator=_description)
+    experience_user_ids: tuple[str, ...] = field(default=(), converter=_to_ids, validator=_ids)
+    experience_endpoint_ids: tuple[str, ...] = field(default=(), converter=_to_ids, validator=_ids)
+    device_ids: tuple[str, ...] = field(default=(), converter=_to_ids, validator=_ids)
+    device_tags: tuple[DeviceTag, ...] = field(default=(), converter=_to_device_tags, validator=_device_tags)
+    group_tags: Mapping[str, str] = field(default=FrozenDict(), converter=_to_tags, validator=_group_tags)
+    device_query_json: str | None = field(default=None, validator=_device_query_json)
+    parent_id: str | None = field(default=None, validator=_parent_id)
+
+
+class GroupChanges(TypedDict, total=False):
+    """What `ExperienceGroups.update` may change: an absent field stays, None clears where None is allowed."""
+
+    name: str
+    description: str
+    experience_user_ids: Iterable[str]
+    experience_endpoint_ids: Iterable[str]
+    device_ids: Iterable[str]
+    device_tags: Iterable[DeviceTag]
+    group_tags: Mapping[str, str]
+    device_query_json: str | None
+    parent_id: str | None
+
+
+_CLEARABLE = {"device_query_json", "parent_id"}
+
+
+def check_changes(changes: Mapping[str, object]) -> dict[str, Any]:
+    """The changes to a group, each checked like the same field of `NewExperienceGroup`.
+
+    Raises:
+        TypeError: A field that does not exist, a wrong type, or None for a field that cannot be cleared.
+        ValueError: No change at all, or one that breaks a limit. The messages name the field.
+    """
+    if not changes:
+        raise ValueError("update() needs at least one change")
+    fields = attrs.fields_dict(NewExperienceGroup)
+    checked = {}
+    for name, value in changes.items():
+        if name not in fields:
+            raise TypeError(f"a group has no field {name!r} to update; it has {', '.join(fields)}")
+        if value is None and name not in _CLEARABLE:
+            raise TypeError(f"{name} cannot be None; leave it out to keep it")
+        rule: Any = fields[name]
+        checked[name] = rule.converter(value) if rule.converter else value
+        rule.validator(None, rule, checked[name])
+    return checked
+
+
+def _or_empty(value: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    return value or ()
+
+
+def _tags_or_empty(value: Mapping[str, str] | None) -> Mapping[str, str]:
+    return FrozenDict(value or {})
+
+
+@attrs.frozen(kw_only=True)
+class ExperienceGroup:
+    """A group as Losant answers it; see https://docs.losant.com/experiences/groups/ for what the fields mean.
+
+    `ancestor_ids` runs from the root down to the parent. Dates are aware, in UTC. The two device counts are None
+    unless they were asked for. A field that the server left out or answered as null has its default.
+    """
+
+    id: str
+    name: str
+    description: str | None = None
+    experience_user_ids: tuple[str, ...] = field(default=(), converter=_or_empty)
+    experience_endpoint_ids: tuple[str, ...] = field(default=(), converter=_or_empty)
+    device_ids: tuple[str, ...] = field(default=(), converter=_or_empty)
+    device_tags: tuple[DeviceTag, ...] = field(default=(), converter=_or_empty)
+    group_tags: Mapping[str, str] = field(default=FrozenDict(), converter=_tags_or_empty)
+    device_query_json: str | None = None
+    parent_id: str | None = None
+    ancestor_ids: tuple[str, ...] = field(default=(), converter=_or_empty)
+    application_id: str | None = None
+    creation_date: datetime | None = None
+    last_updated: datetime | None = None
+    direct_device_count: int | None = None
+    total_device_count: int | None = None
+
+
+@attrs.frozen
+class Page(Generic[T]):
+    """One page of a list.
+
+    Attributes:
+        items: The items, in the list's order.
+        number: Zero-based number of the page, counted in pages of `per_page`.
+        per_page: Items that a full page holds, as the server counts; it may give less than was asked for.
+        total_count: How many items match in all at the moment of the answer; None if the server does not say.
+    """
+
+    items: tuple[T, ...]
+    number: int
+    per_page: int
+    total_count: int | None = None

@@ -1,0 +1,166 @@
+"""Between JSON and the models: the API's camelCase names, strict types, and errors with the path to what is wrong.
+
+Every function that reads raises a `ValueError`. It is a `msgspec.ValidationError` when the JSON is well-formed but not
+of the documented shape, with a text such as "Expected `str`, got `int` - at `$.items[3].name`".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import GenericAlias
+from typing import Annotated, Any, get_type_hints
+
+import attrs
+import msgspec
+from cattrs.gen import make_dict_unstructure_fn, override
+from cattrs.preconf.msgspec import make_converter
+
+from .models import DeviceTag, ExperienceGroup, NewExperienceGroup, Page
+
+
+def camel(name: str) -> str:
+    """The API's name of a field: `parent_id` is `parentId`."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+# Out. One hook gives every attrs class the API's names. What has its default is left out: for a create absent and
+# default are the same.
+
+_converter = make_converter()
+_converter.register_unstructure_hook_factory(
+    attrs.has,
+    lambda cls: make_dict_unstructure_fn(
+        cls,
+        _converter,
+        _cattrs_omit_if_default=True,
+        **{field.name: override(rename=camel(field.name)) for field in attrs.fields(cls)},  # type: ignore[arg-type]  # mypy takes them for the options
+    ),
+)
+_converter.register_unstructure_hook(
+    datetime, lambda date: date.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+)
+_encoder = msgspec.json.Encoder()
+
+
+def to_object(message: NewExperienceGroup | ExperienceGroup) -> dict[str, Any]:
+    """A group as the API writes it, without the fields that have their default."""
+    return _converter.unstructure(message)  # type: ignore[no-any-return]  # cattrs cannot say
+
+
+def changes_to_object(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes of an update as the API writes them: every field that is given, empty or not."""
+    return {camel(name): _converter.unstructure(value) for name, value in changes.items()}
+
+
+def encode(value: object) -> bytes:
+    """The JSON of dicts, lists, texts and numbers."""
+    return _encoder.encode(value)
+
+
+# In. msgspec decodes straight from the bytes into a Struct that mirrors the attrs class, without dicts in between, and
+# knows the path to whatever has a wrong type.
+
+
+def _mirror(cls: type, hints: Mapping[str, Any], *, absent: object, **options: Any) -> Any:
+    """A Struct with the fields of the attrs class `cls`, in their order, under the API's names."""
+    fields: list[Any] = []
+    for attribute in attrs.fields(cls):
+        required = attribute.default is attrs.NOTHING
+        hint = hints[attribute.name]
+        fields.append((attribute.name, hint) if required else (attribute.name, hint | type(absent), absent))
+    return msgspec.defstruct(cls.__name__, fields, rename="camel", **options)
+
+
+_AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
+_Answered = _mirror(
+    ExperienceGroup,
+    get_type_hints(ExperienceGroup) | {"creation_date": _AwareDatetime, "last_updated": _AwareDatetime},
+    absent=None,
+)
+_AnsweredPage = msgspec.defstruct(
+    "Page",
+    [
+        ("items", GenericAlias(list, _Answered)),
+        ("page", int | None, None),
+        ("per_page", int | None, None),
+        ("total_count", int | None, None),
+    ],
+    rename="camel",
+)
+_GivenTag = _mirror(DeviceTag, get_type_hints(DeviceTag), absent=msgspec.UNSET, forbid_unknown_fields=True)
+_Given = _mirror(
+    NewExperienceGroup,
+    get_type_hints(NewExperienceGroup) | {"device_tags": GenericAlias(list, _GivenTag)},
+    absent=msgspec.UNSET,
+    forbid_unknown_fields=True,
+)
+_Success = msgspec.defstruct("Success", [("success", bool)])
+_Error = msgspec.defstruct("Error", [("type", str, ""), ("message", str, "")])
+
+_group_decoder = msgspec.json.Decoder(_Answered)
+_page_decoder = msgspec.json.Decoder(_AnsweredPage)
+_error_decoder = msgspec.json.Decoder(_Error)
+_success_decoder = msgspec.json.Decoder(_Success)
+
+
+def decode(body: bytes) -> Any:
+    """Any JSON, as dicts, lists, texts and numbers."""
+    return msgspec.json.decode(body)
+
+
+def decode_group(body: bytes) -> ExperienceGroup:
+    """The group that get, create and update answer."""
+    return _to_group(_group_decoder.decode(body))
+
+
+def decode_page(body: bytes, *, number: int, per_page: int) -> Page[ExperienceGroup]:
+    """The page that list answers; `number` and `per_page` are what was asked for, should the answer not say."""
+    page: Any = _page_decoder.decode(body)
+    return Page(
+        items=tuple(map(_to_group, page.items)),
+        number=number if page.page is None else page.page,
+        per_page=per_page if page.per_page is None else page.per_page,
+        total_count=page.total_count,
+    )
+
+
+def decode_success(body: bytes) -> None:
+    """The answer to a delete, `{"success": true}`; there is nothing in it to return."""
+    answer: Any = _success_decoder.decode(body)
+    if not answer.success:
+        raise ValueError("Expected `true`, got `false` - at `$.success`")
+
+
+def decode_error(body: bytes) -> tuple[str, str]:
+    """Type and message of an error; a gateway's answer in another format is quoted, 500 characters of it at most."""
+    try:
+        error: Any = _error_decoder.decode(body)
+    except ValueError:
+        return "", body[:2000].decode(errors="replace").strip()[:500]
+    return error.type, error.message[:500]
+
+
+def new_group(mapping: Mapping[str, Any]) -> NewExperienceGroup:
+    """A group to be created, out of a mapping of the API's shape.
+
+    Raises:
+        ValueError: A field is missing, unknown, of a wrong type or beyond its limit; the message names it.
+    """
+    try:
+        given: Any = msgspec.convert(dict(mapping), _Given)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+    fields = _present(given)
+    if "device_tags" in fields:
+        fields["device_tags"] = [DeviceTag(**_present(tag)) for tag in fields["device_tags"]]
+    return NewExperienceGroup(**fields)
+
+
+def _present(struct: Any) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not msgspec.UNSET}
+
+
+def _to_group(answered: Any) -> ExperienceGroup:
+    return ExperienceGroup(**msgspec.structs.asdict(answered))

@@ -1,0 +1,47 @@
+"""Fixtures of all tests: an emulator, a client of it, and a watch over what is left behind."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+# Before aiohttp is imported, which reads it then: unclosed sessions and forgotten tasks speak up.
+os.environ["PYTHONASYNCIODEBUG"] = "1"
+
+import pytest
+
+from aiolosant import LosantClient
+from aiolosant.emulator import Emulator
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left_behind() -> AsyncIterator[None]:
+    """No test may leave a task, or an error that nobody was told of."""
+    loop = asyncio.get_running_loop()
+    loop.slow_callback_duration = 10  # the machine may be slow; that is no error
+    complaints: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _loop, context: complaints.append(context))
+    before = asyncio.all_tasks()
+    yield
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() - before <= {asyncio.current_task()}
+    assert not complaints
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def losant(emulator: Emulator) -> AsyncIterator[LosantClient]:
+    async with client_of(emulator) as losant:
+        yield losant
+
+
+def client_of(emulator: Emulator, **options: Any) -> LosantClient:
+    """A client of the emulator's own application."""
+    arguments = {"application_id": emulator.application_id, "base_url": emulator.url} | options
+    return LosantClient(arguments.pop("token", emulator.token), **arguments)

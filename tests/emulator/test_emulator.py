@@ -1,0 +1,240 @@
+"""The emulator by itself, asked over plain HTTP."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from aiolosant.emulator import Emulator
+from tests.samples import sample_object
+
+NOWHERE = "0" * 24
+
+
+class Api:
+    """Asks an emulator and hands out status and JSON."""
+
+    def __init__(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.root = f"{emulator.url}/applications/{emulator.application_id}/experience/groups"
+        self.headers = {"Authorization": f"Bearer {emulator.token}"}
+
+    async def __call__(
+        self, method: str, path: str = "", *, json: Any = None, data: Any = None, **params: str
+    ) -> tuple[int, Any]:
+        url = path if path.startswith("http") else self.root + path
+        async with self.session.request(
+            method, url, params=params, json=json, data=data, headers=self.headers
+        ) as response:
+            return response.status, await response.json()
+
+
+@pytest.fixture
+async def api(emulator: Emulator) -> AsyncIterator[Api]:
+    async with aiohttp.ClientSession() as session:
+        yield Api(emulator, session)
+
+
+async def test_the_documented_body_makes_the_documented_group(emulator: Emulator, api: Api) -> None:
+    """A create answers 201 with what was sent and what the server adds, in the documented shapes."""
+    _, parent = await api("POST", json={"name": "parent"})
+    body = sample_object("group_post") | {"parentId": parent["id"]}
+    status, group = await api("POST", json=body)
+    assert status == 201
+    assert {name: group[name] for name in body} == body
+    assert group["experienceGroupId"] == group["id"]
+    assert group["applicationId"] == emulator.application_id
+    assert group["ancestorIds"] == [parent["id"]]
+    documented = sample_object("group")
+    assert set(group) <= set(documented)
+    for name in ("id", "creationDate", "lastUpdated"):
+        assert len(group[name]) == len(documented[name])
+    assert await api("GET", f"/{group['id']}") == (200, group)
+    assert await api("GET", f"/{group['id'].upper()}") == (200, group)
+
+
+async def test_a_list_answers_all_that_is_documented(emulator: Emulator, api: Api) -> None:
+    """The page says what it is; a page past the end is empty."""
+    for name in ("b", "a", "c"):
+        await api("POST", json={"name": name})
+    status, page = await api("GET", perPage="2", page="1", sortDirection="desc", filter="*", filterField="name")
+    assert status == 200
+    assert set(page) == set(sample_object("groups"))
+    assert [group["name"] for group in page.pop("items")] == ["a"]
+    assert page == {
+        "count": 1,
+        "totalCount": 3,
+        "page": 1,
+        "perPage": 2,
+        "sortField": "name",
+        "sortDirection": "desc",
+        "filter": "*",
+        "filterField": "name",
+        "applicationId": emulator.application_id,
+    }
+    assert (await api("GET", page="7"))[1]["items"] == []
+    assert (await api("GET", filter="a"))[1]["totalCount"] == 3  # without a filterField a filter means nothing
+
+
+async def test_equal_names_have_an_order(api: Api) -> None:
+    """Pages of equal sort values neither overlap nor leave gaps."""
+    made = [(await api("POST", json={"name": "same"}))[1]["id"] for _ in range(9)]
+    pages = [await api("GET", perPage="2", page=str(n)) for n in range(5)]
+    assert [group["id"] for _, page in pages for group in page["items"]] == made
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"name": ""},
+        {"name": "x" * 256},
+        {"name": 5},
+        {"name": "a", "colour": "red"},
+        {"name": "a", "id": NOWHERE},
+        {"name": "a", "description": None},
+        {"name": "a", "description": "x" * 32768},
+        {"name": "a", "deviceIds": ["x"]},
+        {"name": "a", "deviceIds": [NOWHERE] * 1001},
+        {"name": "a", "deviceIds": [NOWHERE + "\n"]},
+        {"name": "a", "groupTags": {"a b": "c"}},
+        {"name": "a", "groupTags": {"a": ""}},
+        {"name": "a", "groupTags": []},
+        {"name": "a", "deviceTags": [{"key": "a", "colour": "red"}]},
+        {"name": "a", "deviceTags": [{}] * 101},
+        {"name": "a", "deviceQueryJson": "x" * 8193},
+        {"name": "a", "parentId": NOWHERE},
+        {"name": "a", "parentId": "root"},
+        [],
+        "a",
+        None,
+    ],
+)
+async def test_a_body_that_is_not_documented_is_refused(api: Api, body: Any) -> None:
+    """Creates and updates hold the published schemas; errors have Losant's shape."""
+    _, group = await api("POST", json={"name": "there"})
+    data = json.dumps(body).encode()
+    for method, path in (("POST", ""), ("PATCH", f"/{group['id']}")):
+        if method == "PATCH" and body == {}:
+            continue  # an update may change nothing
+        status, error = await api(method, path, data=data)
+        assert (status, error["type"]) == (400, "Validation")
+        assert error["message"]
+        assert set(error) == {"type", "message"}
+    assert (await api("GET"))[1]["totalCount"] == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b'{"name": "\\ud800"}', b"NaN"])
+async def test_a_body_that_is_no_json_is_refused(api: Api, data: bytes) -> None:
+    """Whatever cannot be read is a 400."""
+    assert (await api("POST", data=data))[0] == 400
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"page": "-1"},
+        {"page": "one"},
+        {"perPage": "0"},
+        {"perPage": "1001"},
+        {"perPage": "ten"},
+        {"sortField": "colour"},
+        {"sortDirection": "up"},
+        {"filterField": "id"},
+        {"colour": "red"},
+        {"_links": "maybe"},
+    ],
+)
+async def test_a_parameter_that_is_not_documented_is_refused(api: Api, params: dict[str, str]) -> None:
+    """An unknown parameter or value is a 400, and so it is on calls that take none."""
+    status, error = await api("GET", **params)
+    assert (status, error["type"]) == (400, "Validation")
+    assert (await api("POST", json={"name": "a"}, **params))[0] == 400
+
+
+async def test_paths_and_methods_that_are_not_there(emulator: Emulator, api: Api) -> None:
+    """Every error has Losant's shape: no such group, application, path or method, an id that is none."""
+    url = emulator.url
+    for method, path, expected in [
+        ("GET", f"/{NOWHERE}", (404, "NotFound")),
+        ("PATCH", f"/{NOWHERE}", (404, "NotFound")),
+        ("DELETE", f"/{NOWHERE}", (404, "NotFound")),
+        ("GET", "/five", (400, "Validation")),
+        ("GET", f"{url}/applications/{NOWHERE}/experience/groups", (404, "NotFound")),
+        ("GET", f"{url}/applications/mine/experience/groups", (400, "Validation")),
+        ("GET", f"{url}/elsewhere", (404, "NotFound")),
+        ("PUT", "", (405, "MethodNotAllowed")),
+    ]:
+        status, error = await api(method, path, data=b"{}")
+        assert (status, error["type"]) == expected
+
+
+async def test_a_body_of_many_megabytes_is_refused(api: Api) -> None:
+    """A body larger than any allowed one is not read to its end."""
+    status, error = await api("POST", data=io.BytesIO(b" " * (5 << 20)))
+    assert (status, error["type"]) == (413, "RequestEntityTooLarge")
+
+
+@pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eA=="}])
+async def test_a_token_is_asked_for(api: Api, header: dict[str, str]) -> None:
+    """Without the right token everything is a 401."""
+    api.headers = header
+    assert await api("GET") == (401, {"type": "Unauthorized", "message": "Unauthorized"})
+
+
+async def test_a_deleted_groups_children_go_to_its_parent(api: Api) -> None:
+    """Deleting in the middle of a branch shortens it; deleting a root makes roots."""
+    _, root = await api("POST", json={"name": "root"})
+    _, middle = await api("POST", json={"name": "middle", "parentId": root["id"]})
+    _, leaf = await api("POST", json={"name": "leaf", "parentId": middle["id"]})
+    assert await api("DELETE", f"/{middle['id']}") == (200, sample_object("success"))
+    assert (await api("GET", f"/{leaf['id']}"))[1]["ancestorIds"] == [root["id"]]
+    await api("DELETE", f"/{root['id']}")
+    _, leaf = await api("GET", f"/{leaf['id']}")
+    assert (leaf["parentId"], leaf["ancestorIds"]) == (None, [])
+
+
+async def test_an_update_replaces_what_it_names(api: Api) -> None:
+    """A field is replaced as a whole, `groupTags` too; one that is not named stays; null clears a parent."""
+    _, root = await api("POST", json={"name": "root"})
+    tags = {"a": "1", "b": "2"}
+    _, group = await api("POST", json={"name": "a", "description": "d", "groupTags": tags, "parentId": root["id"]})
+    status, changed = await api("PATCH", f"/{group['id']}", json={"groupTags": {"c": "3"}, "parentId": None})
+    assert status == 200
+    assert changed["lastUpdated"] >= group["lastUpdated"]
+    assert changed | {"lastUpdated": None} == group | {
+        "groupTags": {"c": "3"},
+        "parentId": None,
+        "ancestorIds": [],
+        "lastUpdated": None,
+    }
+    for parent in (group["id"],):
+        status, error = await api("PATCH", f"/{group['id']}", json={"parentId": parent})
+        assert (status, error["type"]) == (400, "Validation")
+
+
+async def test_a_file_keeps_the_groups(tmp_path: Path) -> None:
+    """What was answered with 201 is there after a restart on the same file, under the same application."""
+    data = tmp_path / "groups.db"
+    async with Emulator(data=data) as first, aiohttp.ClientSession() as session:
+        _, group = await Api(first, session)("POST", json={"name": "kept"})
+    async with Emulator(data=data) as second, aiohttp.ClientSession() as session:
+        assert second.application_id == first.application_id
+        assert (await Api(second, session)("GET", f"/{group['id']}"))[1] == group
+
+
+async def test_the_log_and_the_latency(emulator: Emulator, api: Api) -> None:
+    """`requests` has what arrived with what was answered; `latency` delays; `peak_in_flight` counts."""
+    emulator.latency = 0.01
+    await asyncio.gather(*(api("GET", perPage="5") for _ in range(3)))
+    await api("POST", json={"name": ""})
+    assert [(r.method, r.query, r.status) for r in emulator.requests] == [("GET", {"perPage": "5"}, 200)] * 3 + [
+        ("POST", {}, 400)
+    ]
+    assert emulator.requests[0].path == f"/applications/{emulator.application_id}/experience/groups"
+    assert emulator.peak_in_flight == 3

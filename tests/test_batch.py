@@ -1,0 +1,359 @@
+"""Creating many: over real sockets where the server counts, over made-up work where it does not matter."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from aiolosant import (
+    AuthenticationError,
+    Batch,
+    BatchReport,
+    ConfigurationError,
+    LosantClient,
+    NewExperienceGroup,
+    NotFoundError,
+    Outcome,
+    TransportError,
+)
+from aiolosant.emulator import Emulator
+
+from .conftest import client_of
+
+
+def named(count: int) -> Iterator[NewExperienceGroup]:
+    return (NewExperienceGroup(f"Tenant {n}") for n in range(count))
+
+
+async def asynchronously(items: Any) -> AsyncIterator[Any]:
+    for item in items:
+        await asyncio.sleep(0)
+        yield item
+
+
+def posts(emulator: Emulator) -> int:
+    return sum(request.method == "POST" for request in emulator.requests)
+
+
+async def test_ten_thousand_from_a_generator(emulator: Emulator, losant: LosantClient) -> None:
+    """Never more than 8 in flight and 8 reached, and the generator never far ahead of the outcomes."""
+    pulled = yielded = furthest = 0
+
+    def source() -> Iterator[NewExperienceGroup]:
+        nonlocal pulled, furthest
+        for group in named(10_000):
+            pulled += 1
+            furthest = max(furthest, pulled - yielded)
+            yield group
+
+    indexes = set()
+    async for outcome in losant.experience_groups.create_many(source(), concurrency=8):
+        assert outcome.ok
+        indexes.add(outcome.index)
+        yielded += 1
+    assert emulator.peak_in_flight == 8
+    assert furthest <= 8 + 8
+    assert indexes == set(range(10_000))
+    assert await losant.experience_groups.list().count() == 10_000
+
+
+async def test_nothing_happens_before_the_first_outcome_is_asked_for(emulator: Emulator, losant: LosantClient) -> None:
+    """A batch is lazy: made but not walked, it pulls and sends nothing."""
+    source = named(3)
+    losant.experience_groups.create_many(source)
+    await asyncio.sleep(0)
+    assert posts(emulator) == 0
+    assert len(list(source)) == 3
+
+
+@pytest.mark.parametrize("make", [list, iter, asynchronously])
+async def test_any_kind_of_input_will_do(losant: LosantClient, make: Any) -> None:
+    """Lists, iterators, async iterators; NewExperienceGroups or mappings of the API's shape."""
+    items = [NewExperienceGroup("a"), {"name": "b", "groupTags": {"k": "v"}}]
+    outcomes = [o async for o in losant.experience_groups.create_many(make(items), ordered=True)]
+    assert [o.group.name for o in outcomes if o.group] == ["a", "b"]
+    assert [o.request for o in outcomes] == items
+
+
+async def test_ordered_outcomes_come_in_the_order_of_the_input(emulator: Emulator, losant: LosantClient) -> None:
+    """`ordered` holds outcomes back for those of earlier items; without it they come as they complete."""
+    emulator.latency = 0.005
+    batch = losant.experience_groups.create_many(named(50), concurrency=7, ordered=True)
+    assert [outcome.index async for outcome in batch] == list(range(50))
+
+
+async def test_what_the_server_refuses_is_that_items_outcome(losant: LosantClient) -> None:
+    """One item's failure cancels nothing, be it refused here, there, or no group at all."""
+    items: list[Any] = [
+        NewExperienceGroup("a"),
+        NewExperienceGroup("orphan", parent_id="0" * 24),
+        {"name": ""},
+        {"name": "b", "colour": "red"},
+        None,
+        NewExperienceGroup("c"),
+    ]
+    outcomes = [o async for o in losant.experience_groups.create_many(items, ordered=True)]
+    assert [o.status for o in outcomes] == ["created", "failed", "failed", "failed", "failed", "created"]
+    assert [o.ok for o in outcomes] == [True, False, False, False, False, True]
+    assert "is no group of this application" in str(outcomes[1].error)
+    assert isinstance(outcomes[2].error, ValueError)
+    assert isinstance(outcomes[3].error, ValueError)
+    assert outcomes[3].request is items[3]
+    assert "not NoneType" in str(outcomes[4].error)
+
+
+async def test_a_wrong_token_stops_the_batch(emulator: Emulator) -> None:
+    """What would fail every item stops the pulling; each item that was pulled has its outcome, then it is raised."""
+    pulled = 0
+
+    def source() -> Iterator[NewExperienceGroup]:
+        nonlocal pulled
+        for group in named(1000):
+            pulled += 1
+            yield group
+
+    outcomes = []
+    async with client_of(emulator, token="wrong") as losant:
+        with pytest.raises(AuthenticationError) as caught:
+            async for outcome in losant.experience_groups.create_many(source(), concurrency=4):
+                outcomes.append(outcome)  # noqa: PERF401 - what came before the error counts
+    assert {outcome.status for outcome in outcomes} == {"failed"}
+    assert sorted(outcome.index for outcome in outcomes) == list(range(pulled))
+    assert pulled <= 4 + 8
+    assert posts(emulator) == 4
+    assert isinstance(caught.value.report, BatchReport)
+    assert len(caught.value.report.failed) == pulled
+
+
+async def test_an_unknown_application_stops_the_batch(losant: LosantClient) -> None:
+    """A 404 on a create is about the application, so it would fail every item."""
+    with pytest.raises(NotFoundError, match="Application was not found"):
+        await losant.application("0" * 24).experience_groups.create_many(named(100)).report()
+
+
+@pytest.mark.parametrize("make", [iter, asynchronously])
+async def test_an_input_that_raises_stops_the_batch(losant: LosantClient, make: Any) -> None:
+    """The input's own error comes after the outcomes of what was pulled before it, with the report."""
+
+    def source() -> Iterator[NewExperienceGroup]:
+        yield from named(20)
+        raise OSError("the file broke off")
+
+    outcomes = []
+    with pytest.raises(OSError, match="the file broke off") as caught:
+        async for outcome in losant.experience_groups.create_many(make(source()), concurrency=4):
+            outcomes.append(outcome)  # noqa: PERF401 - what came before the error counts
+    assert len(outcomes) == 20
+    created = sum(outcome.ok for outcome in outcomes)
+    report: BatchReport = caught.value.report  # type: ignore[attr-defined]  # errors of the input get one as well
+    assert created == report.created == await losant.experience_groups.list().count()
+
+
+async def test_leaving_the_loop_sends_nothing_more(emulator: Emulator, losant: LosantClient) -> None:
+    """After `break` what is on the wire ends by itself, and nothing else is sent or pulled."""
+    emulator.latency = 0.01
+    source = named(1000)
+    async for _ in losant.experience_groups.create_many(source, concurrency=5):
+        break
+    await losant.close()
+    assert posts(emulator) <= 2 * 5
+    assert all(request.status == 201 for request in emulator.requests)
+    assert len(list(source)) >= 1000 - 5 - 8 - 1
+
+
+async def test_an_abandoned_batch_still_reports(emulator: Emulator, losant: LosantClient) -> None:
+    """After `break`, `report` waits for what was sent and counts it; what was never sent is failed."""
+    emulator.latency = 0.01
+    batch = losant.experience_groups.create_many(named(1000), concurrency=5)
+    async for _ in batch:
+        break
+    report = await batch.report()
+    assert report.created == posts(emulator) == await losant.experience_groups.list().count()
+    assert {type(outcome.error) for outcome in report.failed} == {TransportError}
+    assert report.unknown == ()
+
+
+async def test_closing_waits_for_what_is_on_the_wire(emulator: Emulator, losant: LosantClient) -> None:
+    """`aclose` and `async with` end a batch without losing sight of what was sent."""
+    emulator.latency = 0.01
+    async with losant.experience_groups.create_many(named(1000), concurrency=5) as batch:
+        assert (await anext(batch)).ok
+    report = await batch.report()
+    assert report.created == posts(emulator) == await losant.experience_groups.list().count()
+    walker = aiter(losant.experience_groups.create_many(named(3)))
+    await anext(walker)
+    await walker.aclose()
+    assert [outcome.ok async for outcome in walker] == [True, True]
+
+
+async def test_cancelling_the_consumer_waits_for_what_is_on_the_wire(emulator: Emulator, losant: LosantClient) -> None:
+    """A cancelled consumer leaves no task, and what was sent has its outcome."""
+    emulator.latency = 0.02
+    batch = losant.experience_groups.create_many(named(1000), concurrency=5)
+
+    async def consume() -> None:
+        async for _ in batch:
+            pass
+
+    consumer = asyncio.create_task(consume())
+    while posts(emulator) < 7:
+        await asyncio.sleep(0.001)
+    consumer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await consumer
+    report = await batch.report()
+    assert report.created == posts(emulator) == await losant.experience_groups.list().count()
+
+
+async def test_a_second_cancellation_does_not_wait(emulator: Emulator, losant: LosantClient) -> None:
+    """Who cancels twice has the consumer back at once; the client still owns what is on the wire."""
+    emulator.latency = 0.05
+    walker = aiter(losant.experience_groups.create_many(named(1000), concurrency=5))
+    consumer = asyncio.create_task(anext(walker))
+    while posts(emulator) < 5:
+        await asyncio.sleep(0.001)
+    consumer.cancel()
+    await asyncio.sleep(0)
+    assert not consumer.done()
+    consumer.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert consumer.cancelled()
+    await losant.close()
+    assert [request.status for request in emulator.requests] == [201] * 5
+
+
+async def test_closing_the_client_ends_a_batch(emulator: Emulator, losant: LosantClient) -> None:
+    """Those on the wire settle and are yielded, then the consumer is told that the client was closed."""
+    emulator.latency = 0.02
+    outcomes: list[Outcome] = []
+
+    async def consume() -> None:
+        async for outcome in losant.experience_groups.create_many(named(1000), concurrency=5):
+            outcomes.append(outcome)  # noqa: PERF401 - what came before the error counts
+
+    consumer = asyncio.create_task(consume())
+    while posts(emulator) < 7:
+        await asyncio.sleep(0.001)
+    await losant.close()
+    with pytest.raises(ConfigurationError, match="closed"):
+        await consumer
+    assert sum(outcome.ok for outcome in outcomes) == posts(emulator)
+
+
+async def test_a_slow_async_input_is_not_waited_for(losant: LosantClient) -> None:
+    """Outcomes come as soon as they are there, though the next item is not."""
+    more = asyncio.Event()
+
+    async def source() -> AsyncIterator[NewExperienceGroup]:
+        yield NewExperienceGroup("first")
+        await more.wait()
+        yield NewExperienceGroup("second")
+
+    walker = aiter(losant.experience_groups.create_many(source()))
+    assert (await anext(walker)).index == 0
+    more.set()
+    assert (await anext(walker)).index == 1
+    with pytest.raises(StopAsyncIteration):
+        await anext(walker)
+
+
+async def test_a_stuck_async_input_does_not_outlive_its_batch(losant: LosantClient) -> None:
+    """Leaving, closing and closing the client end the wait for an input that never comes."""
+    ended = 0
+
+    async def source() -> AsyncIterator[NewExperienceGroup]:
+        nonlocal ended
+        yield NewExperienceGroup("first")
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended += 1
+
+    async for _ in losant.experience_groups.create_many(source()):
+        break
+    await losant.experience_groups.list().count()
+    assert ended == 1
+    batch = losant.experience_groups.create_many(source())
+    await anext(batch)
+    await batch.aclose()
+    assert ended == 2
+    batch = losant.experience_groups.create_many(source())
+    await anext(batch)
+    waiting = asyncio.create_task(anext(batch))
+    await asyncio.sleep(0)
+    await losant.close()
+    with pytest.raises(ConfigurationError):
+        await waiting
+    assert ended == 3
+
+
+async def test_a_batch_is_walked_once(losant: LosantClient) -> None:
+    """A second walk would create everything twice; the report after a walk is allowed, during it not."""
+    batch = losant.experience_groups.create_many(named(30))
+    async for _ in batch:
+        with pytest.raises(RuntimeError, match="walked once"):
+            aiter(batch)
+        with pytest.raises(RuntimeError, match="still being walked"):
+            await batch.report()
+    with pytest.raises(RuntimeError, match="walked once"):
+        aiter(batch)
+    assert await batch.report() == BatchReport(30, 0, (), ())
+
+
+async def test_the_report_drains_the_batch(losant: LosantClient) -> None:
+    """`await batch.report()` is the whole run in one line; only what went wrong is kept."""
+    items: list[NewExperienceGroup | Mapping[str, Any]] = [*named(20), {"name": ""}]
+    report = await losant.experience_groups.create_many(items).report()
+    assert (report.created, report.existing, report.unknown) == (20, 0, ())
+    assert [outcome.index for outcome in report.failed] == [20]
+
+
+async def test_a_mistake_in_the_work_is_raised_not_lost(losant: LosantClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that nobody expected stops the batch with an outcome for its item, instead of a hang."""
+
+    async def broken(*_args: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    groups = losant.experience_groups
+    monkeypatch.setattr(groups, "create", broken)
+    batch = groups.create_many(named(3), concurrency=1)
+    outcomes: list[Outcome] = []
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        async for outcome in batch:
+            outcomes.append(outcome)  # noqa: PERF401 - what came before the error counts
+    assert [outcome.status for outcome in outcomes] == ["unknown", "failed", "failed"]
+
+
+async def test_a_batch_that_is_forgotten_is_collected(losant: LosantClient) -> None:
+    """Nothing keeps a batch alive once its walk has ended or was left: services run for months."""
+    batch = losant.experience_groups.create_many(named(3))
+    await batch.report()
+    async for _ in losant.experience_groups.create_many(named(3)):
+        break
+    del batch
+    await losant.experience_groups.list().count()
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, Batch)]
+    assert not losant._transport.at_close
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"groups": [], "concurrency": 0}, ValueError, "concurrency must be 1 or more, not 0"),
+        ({"groups": [], "concurrency": 1.5}, TypeError, "concurrency must be an integer, not float"),
+        ({"groups": 5}, TypeError, "groups must be an iterable"),
+        ({"groups": NewExperienceGroup("a")}, TypeError, "groups must be an iterable"),
+        ({"groups": {"name": "a"}}, TypeError, "groups must be an iterable"),
+        ({"groups": "abc"}, TypeError, "groups must be an iterable"),
+    ],
+)
+async def test_arguments_are_checked_at_once(
+    losant: LosantClient, arguments: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    """A wrong argument is an error of the call, not of the first step; one group is not many."""
+    with pytest.raises(kind, match=message):
+        losant.experience_groups.create_many(**arguments)

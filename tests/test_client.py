@@ -1,0 +1,120 @@
+"""The client: its arguments, and who closes what."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from aiolosant import ConfigurationError, LosantClient, NewExperienceGroup
+from aiolosant.emulator import Emulator
+
+from .conftest import client_of
+
+APPLICATION = "575ec8687ae143cd83dc4a97"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"token": ""}, ValueError, "token must be visible ASCII"),
+        ({"token": "two words"}, ValueError, "token must be visible ASCII"),
+        ({"token": "line\nbreak"}, ValueError, "token must be visible ASCII"),
+        ({"token": None}, TypeError, "token must be text, not NoneType"),
+        ({"application_id": "mine"}, ValueError, "application_id must be 24 hex digits, not 'mine'"),
+        ({"application_id": 7}, TypeError, "application_id must be text"),
+        ({"base_url": "api.losant.com"}, ValueError, "base_url must be an http"),
+        ({"base_url": "ftp://api.losant.com"}, ValueError, "base_url must be an http"),
+        ({"base_url": "https://api.losant.com?x=1"}, ValueError, "no query"),
+        ({"base_url": "https://me:secret@api.losant.com"}, ValueError, "no user name"),
+        ({"base_url": "http://api.losant.com"}, ConfigurationError, "unencrypted to api.losant.com"),
+        ({"base_url": "http://127.0.0.1.example.com"}, ConfigurationError, "unencrypted"),
+        ({"timeout": 0}, ValueError, "timeout must be more than 0 seconds, not 0"),
+        ({"timeout": float("nan")}, ValueError, "timeout must be more than 0"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: dict[str, Any], kind: type[Exception], message: str) -> None:
+    """Each argument is checked when the client is made, and named; a token or password is never quoted."""
+    with pytest.raises(kind, match=message) as caught:
+        LosantClient(**{"token": "t", **arguments})
+    assert "secret" not in str(caught.value)
+    assert "two words" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"base_url": "https://example.com/losant/"},
+        {"base_url": "http://localhost:8420"},
+        {"base_url": "http://127.8.9.10"},
+        {"base_url": "http://[::1]:80"},
+        {"base_url": "http://emulator:8420", "allow_http": True},
+    ],
+)
+def test_a_token_may_go_over_https_or_to_this_machine(arguments: dict[str, Any]) -> None:
+    """Plain http to another machine takes an explicit `allow_http`."""
+    LosantClient("t", **arguments)
+
+
+async def test_a_session_with_auth_is_refused() -> None:
+    """It would collide with the token, so it is named when the client is made."""
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        session = aiohttp.ClientSession(auth=aiohttp.BasicAuth("me", "secret"))
+    async with session:
+        with pytest.raises(ConfigurationError, match="auth= of its own"):
+            LosantClient("t", session=session)
+
+
+async def test_an_application_is_needed_for_its_groups_alone(emulator: Emulator) -> None:
+    """Without an application of its own a client still reaches others."""
+    async with client_of(emulator, application_id=None) as losant:
+        with pytest.raises(ConfigurationError, match="LOSANT_APPLICATION_ID"):
+            losant.experience_groups  # noqa: B018 - a property
+        application = losant.application(emulator.application_id)
+        assert application.id == emulator.application_id
+        assert await application.experience_groups.list().to_list() == []
+
+
+async def test_the_environment_makes_a_client(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The three variables of Losant's tools; arguments win over them; a token there must be."""
+    monkeypatch.delenv("LOSANT_API_TOKEN", raising=False)
+    with pytest.raises(ConfigurationError, match="set LOSANT_API_TOKEN"):
+        LosantClient.from_env()
+    monkeypatch.setenv("LOSANT_API_TOKEN", emulator.token)
+    monkeypatch.setenv("LOSANT_APPLICATION_ID", APPLICATION)
+    monkeypatch.setenv("LOSANT_API_URL", emulator.url)
+    async with LosantClient.from_env(application_id=emulator.application_id) as losant:
+        assert await losant.experience_groups.list().count() == 0
+    assert repr(LosantClient.from_env()) == f"<LosantClient {emulator.url} application_id={APPLICATION}>"
+
+
+async def test_a_closed_client_says_so(emulator: Emulator) -> None:
+    """Closing twice does no harm; a call after it is a ConfigurationError."""
+    losant = client_of(emulator)
+    await losant.experience_groups.create(NewExperienceGroup("a"))
+    await losant.close()
+    await losant.close()
+    with pytest.raises(ConfigurationError, match="closed"):
+        await losant.experience_groups.list().first()
+
+
+def test_a_client_made_outside_a_loop_opens_its_session_when_used() -> None:
+    """It belongs to the loop of its first use; in another one it says so instead of hanging."""
+    losant = LosantClient("t", application_id=APPLICATION, base_url="http://127.0.0.1:1")
+
+    async def use_and_close() -> None:
+        async with Emulator() as emulator, client_of(emulator) as other:
+            assert await other.experience_groups.list().count() == 0
+        with pytest.raises(Exception, match="no answer"):
+            await losant.experience_groups.list().count()
+        await losant.close()
+
+    async def use_again(client: LosantClient) -> None:
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            await client.experience_groups.list().count()
+
+    asyncio.run(use_and_close())
+    fresh = LosantClient("t", application_id=APPLICATION, base_url="http://127.0.0.1:1")
+    fresh._transport._loop = asyncio.new_event_loop()
+    asyncio.run(use_again(fresh))
+    fresh._transport._loop.close()

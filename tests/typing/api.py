@@ -1,0 +1,62 @@
+"""The public API as a type checker sees it: checked by mypy, never run. Each ignore must be needed."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import datetime
+from typing import Any, assert_type
+
+from aiolosant import (
+    BatchReport,
+    DeviceTag,
+    ExperienceGroup,
+    LosantClient,
+    NewExperienceGroup,
+    Outcome,
+    Page,
+    Paginator,
+)
+
+
+async def reads(losant: LosantClient) -> None:
+    groups = losant.experience_groups
+    assert_type(groups.list(), Paginator[ExperienceGroup])
+    async for group in groups.list(filter="my*group", sort_field="creationDate"):
+        assert_type(group, ExperienceGroup)
+        assert_type(group.parent_id, str | None)
+        assert_type(group.creation_date, datetime | None)
+        assert_type(group.group_tags, Mapping[str, str])
+        assert_type(group.device_tags, tuple[DeviceTag, ...])
+    async for page in groups.list().by_page():
+        assert_type(page, Page[ExperienceGroup])
+    assert_type(await groups.list().first(), ExperienceGroup | None)
+    assert_type(await groups.list().count(), int)
+    assert_type(await groups.list().to_list(limit=5), list[ExperienceGroup])
+    assert_type(await groups.get("id", include_total_device_count=True), ExperienceGroup)
+
+    groups.list(sort_field="colour")  # type: ignore[arg-type]
+    groups.list(filtre="my*group")  # type: ignore[call-arg]
+    groups.list("my*group")  # type: ignore[call-arg, arg-type]
+
+
+async def writes(losant: LosantClient) -> None:
+    groups = losant.experience_groups
+    new = NewExperienceGroup("name", device_ids=["id"], group_tags={"key": "value"})
+    assert_type(await groups.create(new), ExperienceGroup)
+    assert_type(await groups.update("id", name="new", parent_id=None), ExperienceGroup)
+    assert_type(await groups.delete("id"), None)
+
+    await groups.update("id", nmae="new")  # type: ignore[call-arg]
+    await groups.update("id", name=None)  # type: ignore[arg-type]
+    await groups.create({"name": "a"})  # type: ignore[arg-type]
+    new.name = "other"  # type: ignore[misc]
+
+
+async def batches(
+    losant: LosantClient, some: Iterator[NewExperienceGroup], more: AsyncIterator[dict[str, Any]]
+) -> None:
+    groups = losant.experience_groups
+    async for outcome in groups.create_many(some, concurrency=8, ordered=True):
+        assert_type(outcome, Outcome)
+        if outcome.status == "craeted":  # type: ignore[comparison-overlap]
+            pass
+    assert_type(await groups.create_many(more).report(), BatchReport)
+    groups.create_many(["a"])  # type: ignore[list-item]
