@@ -81,6 +81,14 @@ def _read(decoder: msgspec.json.Decoder[Any], body: bytes) -> dict[str, Any]:
         raise validation(f"Body is not valid: {problem}") from None
 
 
+def read_query(text: str) -> object:
+    """The JSON of an advanced query."""
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError) as problem:
+        raise validation(f"query is not valid JSON: {problem}") from None
+
+
 class ListParameters(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """The query string of a list."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,8 +18,10 @@ from .messages import (
     read_parameters,
     read_patch,
     read_post,
+    read_query,
     validation,
 )
+from .query import QueryError
 from .store import Group, Store, TreeError
 
 STORE = web.AppKey("store", Store)
@@ -47,14 +49,21 @@ def make_application(store: Store, tokens: set[str], *middlewares: Any) -> web.A
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+def error_response(status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An error in Losant's shape."""
+    response = _json({"type": kind, "message": message}, status)
+    response.headers.update(headers or {})
+    return response
+
+
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except ApiProblem as problem:
-        return _json({"type": problem.kind, "message": problem.message}, problem.status)
+        return error_response(problem.status, problem.kind, problem.message)
     except web.HTTPException as error:  # aiohttp's own: no such path or method, a body that is too large
-        return _json({"type": error.reason.replace(" ", ""), "message": error.reason}, error.status)
+        return error_response(error.status, error.reason.replace(" ", ""), error.reason)
 
 
 @web.middleware
@@ -68,17 +77,19 @@ async def _tokens(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def _list(request: web.Request) -> web.Response:
     application_id = _application_id(request)
     wanted = read_parameters(ListParameters, request.query)
-    if wanted.query:
-        raise validation("query is not understood by this emulator yet")
-    name_glob = wanted.filter if wanted.filter_field else ""
-    groups, total = request.app[STORE].page(
-        application_id,
-        sort_field=wanted.sort_field,
-        descending=wanted.sort_direction.lower() == "desc",
-        name_glob=name_glob,
-        offset=wanted.page * wanted.per_page,
-        limit=wanted.per_page,
-    )
+    try:
+        groups, total = request.app[STORE].page(
+            application_id,
+            sort_field=wanted.sort_field,
+            descending=wanted.sort_direction.lower() == "desc",
+            # A query overrides a filter, and without a field a filter means nothing.
+            name_glob=wanted.filter if wanted.filter_field and not wanted.query else "",
+            query=read_query(wanted.query) if wanted.query else None,
+            offset=wanted.page * wanted.per_page,
+            limit=wanted.per_page,
+        )
+    except QueryError as problem:
+        raise validation(f"query is not valid: {problem}") from None
     return _json(
         {
             "items": [_written(group) for group in groups],

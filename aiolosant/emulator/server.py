@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import attrs
 from aiohttp import web
 
-from .routes import make_application
+from .faults import Fault, Faults
+from .routes import Handler, error_response, make_application
 from .store import Store
 
 _LOG_LENGTH = 200_000
@@ -26,7 +28,7 @@ class RequestRecord:
         method: Its HTTP method.
         path: Its path, without the query.
         query: Its query parameters.
-        status: The status of the answer; None until there is one.
+        status: The status of the answer; None until there is one, 499 if the connection was cut instead.
     """
 
     method: str
@@ -50,6 +52,10 @@ class Emulator:
         token: The token it accepts.
         application_id: Id of the application that is there from the start.
         latency: Seconds to wait before each answer.
+        rate_limit: Requests a second that are taken, with bursts of a tenth of that; the others are refused with 429.
+            None for any number.
+        retry_after: Seconds for the `Retry-After` of each 429; None for no such header.
+        lateness: Seconds that a `Fault.LATE_WRITE` is late by.
         requests: What it was asked, oldest first; of very many the latest only.
         peak_in_flight: The most requests that were under way at a time.
     """
@@ -57,9 +63,17 @@ class Emulator:
     def __init__(self, *, port: int = 0, data: str | os.PathLike[str] | None = None, token: str | None = None) -> None:
         self.token = token or secrets.token_urlsafe(32)
         self.latency = 0.0
+        self.rate_limit: float | None = None
+        self.retry_after: int | None = None
+        self.lateness = 0.5
         self.requests: list[RequestRecord] = []
         self.peak_in_flight = 0
         self._in_flight = 0
+        self._faults = Faults()
+        self._closing = asyncio.Event()
+        self._bucket = 0.0
+        self._bucket_filled = -math.inf
+        self._late: set[asyncio.Task[Any]] = set()
         self._port = port
         self._store = Store(data)
         self.application_id = next(iter(self._store.applications()), None) or self._store.create_application()
@@ -69,6 +83,18 @@ class Emulator:
     def url(self) -> str:
         """The address to give a client as its `base_url`."""
         return f"http://127.0.0.1:{self._port}"
+
+    def inject(self, fault: Fault, times: int = 1, method: str | None = None) -> None:
+        """Let the next `times` requests, of one method if it is given, meet a fault."""
+        self._faults.script(fault, times, method)
+
+    def inject_random(self, chances: Mapping[Fault, float], seed: int | None = None) -> None:
+        """Let each request meet a fault with its probability from now on; `{}` ends it. A seed makes it repeatable.
+
+        Raises:
+            ValueError: The probabilities are negative or more than 1 together.
+        """
+        self._faults.draw(chances, seed)
 
     async def start(self) -> None:
         """Listen; from now on `url` is right."""
@@ -80,6 +106,9 @@ class Emulator:
 
     async def close(self) -> None:
         """Stop listening and close the file."""
+        self._closing.set()
+        for late in self._late:
+            late.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -95,9 +124,7 @@ class Emulator:
         await self.close()
 
     @web.middleware
-    async def _observe(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    async def _observe(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         record = RequestRecord(request.method, request.path, dict(request.query))
         self.requests.append(record)
         if len(self.requests) > _LOG_LENGTH:
@@ -106,8 +133,62 @@ class Emulator:
         self.peak_in_flight = max(self.peak_in_flight, self._in_flight)
         try:
             await asyncio.sleep(self.latency)
-            response = await handler(request)
+            fault = Fault.TOO_MANY_REQUESTS if not self._has_room() else self._faults.next(request.method)
+            response = await self._answer(request, handler, fault)
             record.status = response.status
             return response
         finally:
             self._in_flight -= 1
+
+    async def _answer(self, request: web.Request, handler: Handler, fault: Fault | None) -> web.StreamResponse:
+        if fault is None:
+            return await handler(request)
+        if fault is Fault.TOO_MANY_REQUESTS:
+            headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+            return error_response(429, "TooManyRequests", "Rate limit exceeded", headers)
+        if fault is Fault.SERVER_ERROR:
+            return error_response(500, "InternalServerError", "Internal Server Error")
+        if fault is Fault.UNAVAILABLE:
+            return error_response(503, "ServiceUnavailable", "Service Unavailable")
+        if fault is Fault.SILENCE:
+            await self._closing.wait()
+            return _cut(request)
+        if fault is Fault.LATE_WRITE:
+            await request.read()  # while there still is a connection to read it from
+            late = asyncio.get_running_loop().create_task(self._answer_late(request, handler))
+            self._late.add(late)
+            late.add_done_callback(self._late.discard)
+        if fault in (Fault.CUT_BEFORE_WRITE, Fault.LATE_WRITE):
+            return _cut(request)
+        response = await handler(request)
+        if fault is Fault.BAD_GATEWAY:
+            return web.Response(status=502, text="<html><h1>502 Bad Gateway</h1></html>", content_type="text/html")
+        if fault is Fault.BROKEN_BODY and isinstance(response, web.Response) and isinstance(response.body, bytes):
+            broken = web.StreamResponse(status=response.status, headers={"Content-Type": "application/json"})
+            broken.content_length = len(response.body)
+            await broken.prepare(request)
+            await broken.write(response.body[: len(response.body) // 2])
+        return _cut(request)
+
+    async def _answer_late(self, request: web.Request, handler: Handler) -> None:
+        await asyncio.sleep(self.lateness)
+        await handler(request)
+
+    def _has_room(self) -> bool:
+        if self.rate_limit is None:
+            return True
+        now = asyncio.get_running_loop().time()
+        most = max(1.0, self.rate_limit / 10)
+        self._bucket = min(most, self._bucket + (now - self._bucket_filled) * self.rate_limit)
+        self._bucket_filled = now
+        if self._bucket < 1:
+            return False
+        self._bucket -= 1
+        return True
+
+
+def _cut(request: web.Request) -> web.StreamResponse:
+    """Cut the connection; what is returned reaches nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=499)

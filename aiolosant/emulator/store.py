@@ -12,8 +12,11 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+from .query import compile_query, text_matches
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS applications (id TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -31,6 +34,13 @@ CREATE INDEX IF NOT EXISTS groups_by_name ON groups (application_id, name, id);
 CREATE INDEX IF NOT EXISTS groups_by_creation_date ON groups (application_id, creation_date, id);
 CREATE INDEX IF NOT EXISTS groups_by_last_updated ON groups (application_id, last_updated, id);
 CREATE INDEX IF NOT EXISTS groups_by_parent ON groups (parent_id);
+CREATE TABLE IF NOT EXISTS tags (
+    group_id TEXT NOT NULL REFERENCES groups,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (group_id, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tags_by_value ON tags (key, value, group_id);
 """
 _COLUMNS = "id, application_id, name, parent_id, creation_date, last_updated, fields"
 _SORT_COLUMNS = {"id": "id", "name": "name", "creationDate": "creation_date", "lastUpdated": "last_updated"}
@@ -63,6 +73,8 @@ class Store:
         # What has been committed to the write-ahead log survives the process being killed.
         self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_SCHEMA}")
         self._db.create_function("glob_matches", 2, _glob_matches, deterministic=True)
+        self._db.create_function("text_matches", 4, text_matches, deterministic=True)
+        self._db.create_function("fold", 1, str.casefold, deterministic=True)
         self._new_id = _object_ids()
 
     def close(self) -> None:
@@ -85,10 +97,12 @@ class Store:
         name = rest.pop("name")
         parent_id = self._checked_parent(application_id, None, rest.pop("parentId", None))
         group_id, now = next(self._new_id), _now()
-        self._db.execute(
-            "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (group_id, application_id, name, parent_id, now, now, json.dumps(rest)),
-        )
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (group_id, application_id, name, parent_id, now, now, json.dumps(rest)),
+            )
+            self._set_tags(group_id, rest)
         return self._found(application_id, group_id)
 
     def get(self, application_id: str, group_id: str) -> Group | None:
@@ -106,10 +120,13 @@ class Store:
         rest = json.loads(row[2]) | changes
         name = rest.pop("name", row[0])
         parent_id = self._checked_parent(application_id, group["id"], rest.pop("parentId", row[1]))
-        self._db.execute(
-            "UPDATE groups SET name = ?, parent_id = ?, last_updated = ?, fields = ? WHERE id = ?",
-            (name, parent_id, _now(), json.dumps(rest), group["id"]),
-        )
+        with self._transaction():
+            self._db.execute(
+                "UPDATE groups SET name = ?, parent_id = ?, last_updated = ?, fields = ? WHERE id = ?",
+                (name, parent_id, _now(), json.dumps(rest), group["id"]),
+            )
+            if "groupTags" in changes:
+                self._set_tags(group["id"], rest)
         return self._found(application_id, group["id"])
 
     def delete(self, application_id: str, group_id: str) -> bool:
@@ -117,20 +134,36 @@ class Store:
         group = self.get(application_id, group_id)
         if group is None:
             return False
-        with self._db:
-            self._db.execute("BEGIN")
+        with self._transaction():
+            self._set_tags(group["id"], {})
             self._db.execute("UPDATE groups SET parent_id = ? WHERE parent_id = ?", (group["parentId"], group["id"]))
             self._db.execute("DELETE FROM groups WHERE id = ?", (group["id"],))
         return True
 
     def page(
-        self, application_id: str, *, sort_field: str, descending: bool, name_glob: str, offset: int, limit: int
+        self,
+        application_id: str,
+        *,
+        sort_field: str,
+        descending: bool,
+        name_glob: str,
+        query: object,
+        offset: int,
+        limit: int,
     ) -> tuple[list[Group], int]:
-        """A stretch of the groups that match, in order, and how many match in all."""
+        """A stretch of the groups that match a glob and a query, in order, and how many match in all.
+
+        Raises:
+            QueryError: The query is not allowed.
+        """
         where, values = "application_id = ?", [application_id]
         if name_glob:
             where += " AND glob_matches(?, name)"
             values.append(name_glob)
+        if query is not None:
+            condition, bound = compile_query(query)
+            where += f" AND {condition}"
+            values += bound
         direction = "DESC" if descending else "ASC"
         # Equal sort values keep the order of their ids (assumed), so that pages neither overlap nor leave gaps.
         order = f"{_SORT_COLUMNS[sort_field]} {direction}, id {direction}"
@@ -149,6 +182,17 @@ class Store:
             (group_id,),
         )
         return {device_id for (fields,) in rows for device_id in json.loads(fields).get("deviceIds", [])}
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._db:
+            self._db.execute("BEGIN")
+            yield
+
+    def _set_tags(self, group_id: str, fields: Mapping[str, Any]) -> None:
+        self._db.execute("DELETE FROM tags WHERE group_id = ?", (group_id,))
+        tags = fields.get("groupTags", {}).items()
+        self._db.executemany("INSERT INTO tags VALUES (?, ?, ?)", [(group_id, key, value) for key, value in tags])
 
     def _found(self, application_id: str, group_id: str) -> Group:
         group = self.get(application_id, group_id)
