@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from .batch import Batch, BatchReport, Outcome
+from .batch import Batch
 from .client import Application, LosantClient
 from .errors import (
     ApiError,
     AuthenticationError,
     BadRequestError,
     ConfigurationError,
+    DuplicateGroupError,
     LosantError,
     NotFoundError,
     OutcomeUnknownError,
@@ -20,8 +21,11 @@ from .errors import (
     TransportError,
 )
 from .groups import ExperienceGroups
+from .keys import by_name, by_tag
 from .models import DeviceTag, ExperienceGroup, NewExperienceGroup, Page
+from .outcomes import BatchReport, Outcome
 from .paging import Paginator
+from .retry import RetryPolicy
 
 __all__ = [
     "ApiError",
@@ -32,6 +36,7 @@ __all__ = [
     "BatchReport",
     "ConfigurationError",
     "DeviceTag",
+    "DuplicateGroupError",
     "ExperienceGroup",
     "ExperienceGroups",
     "LosantClient",
@@ -46,8 +51,11 @@ __all__ = [
     "RateLimitError",
     "RequestTimeoutError",
     "ResponseFormatError",
+    "RetryPolicy",
     "ServerError",
     "TransportError",
+    "by_name",
+    "by_tag",
 ]
 
 

@@ -3,27 +3,98 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+import attrs
+import msgspec
+
+from .errors import LosantError, RateLimitError, ResponseFormatError, api_error_class
+from .wire import decode_error
+
+T = TypeVar("T")
+
+# Refused before anything was done, and not for what the request says: too slow, too early, too many.
+_REFUSED_FOR_NOW = (408, 425, 429)
 
 
 class Proof(enum.Enum):
-    """What is known after an attempt at a write."""
+    """What is known of a request after an attempt at it."""
 
     NOT_APPLIED = "not applied"
     APPLIED = "applied"
     UNKNOWN = "unknown"
 
 
-def proof_of_status(status: int) -> Proof:
-    """What the status of an answer proves, if its body is whole and understood.
+@attrs.frozen
+class Request(Generic[T]):
+    """One call of the API.
 
-    A 4xx refuses the request before anything is done. A 3xx or 5xx may come from a gateway that had already passed the
-    request on.
+    Attributes:
+        method: HTTP method.
+        path: Path below the address of the API, starting with a slash.
+        decode: Makes the result of the body of a 2xx, or raises ValueError.
+        params: Query parameters.
+        body: JSON; None for no body.
+        repeatable: Whether doing it twice is the same as doing it once.
     """
-    if 200 <= status < 300:
-        return Proof.APPLIED
-    return Proof.NOT_APPLIED if 400 <= status < 500 else Proof.UNKNOWN
+
+    method: str
+    path: str
+    decode: Callable[[bytes], T]
+    params: Mapping[str, str | int] = attrs.field(factory=dict)
+    body: bytes | None = None
+    repeatable: bool = True
 
 
-def proof_of_failure(*, sent: bool) -> Proof:
-    """What an attempt without an answer proves, given whether a byte of the request may have left."""
-    return Proof.UNKNOWN if sent else Proof.NOT_APPLIED
+@attrs.frozen
+class Attempt(Generic[T]):
+    """How one attempt ended.
+
+    Attributes:
+        proof: What it proved.
+        result: The decoded answer, where there is no error.
+        error: What went wrong.
+        passing: Whether the same request may do better later.
+        status: The status of the answer; None if there was none.
+        retry_after: Seconds that the server asked to wait.
+    """
+
+    proof: Proof
+    result: T | None = None
+    error: LosantError | None = None
+    passing: bool = False
+    status: int | None = None
+    retry_after: float | None = None
+
+
+def judge_answer(request: Request[T], status: int, body: bytes, retry_after: float | None = None) -> Attempt[T]:
+    """What an answer that was read whole proves.
+
+    A 4xx refuses a request before anything is done. A 3xx or 5xx may come from a gateway that had already passed the
+    request on, and so does a 2xx that cannot be understood.
+    """
+    if not 200 <= status < 300:
+        kind, message = decode_error(body)
+        refusal = api_error_class(status)(status, kind, message or "no explanation", request.method, request.path)
+        if isinstance(refusal, RateLimitError):
+            refusal.retry_after = retry_after
+        return Attempt(
+            Proof.NOT_APPLIED if 400 <= status < 500 else Proof.UNKNOWN,
+            error=refusal,
+            passing=status in _REFUSED_FOR_NOW or status >= 500,
+            status=status,
+            retry_after=retry_after,
+        )
+    try:
+        return Attempt(Proof.APPLIED, result=request.decode(body), status=status)
+    except ValueError as problem:
+        error = ResponseFormatError(f"the answer was not understood: {problem}")
+        # What is no JSON broke off or comes from elsewhere; JSON of a wrong shape will have it the next time too.
+        passing = not isinstance(problem, msgspec.ValidationError)
+        return Attempt(Proof.UNKNOWN, error=error, passing=passing, status=status)
+
+
+def judge_failure(error: LosantError, *, sent: bool, passing: bool = True) -> Attempt[T]:
+    """What an attempt without an answer proves, given whether a byte of it may have left."""
+    return Attempt(Proof.UNKNOWN if sent else Proof.NOT_APPLIED, error=error, passing=passing)

@@ -4,55 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-import attrs
-
-from .errors import AuthenticationError, ConfigurationError, NotFoundError, PermissionDeniedError, TransportError
-from .models import ExperienceGroup, NewExperienceGroup
-from .transport import Transport
-
-Status = Literal["created", "existing", "failed", "unknown"]
+from .errors import (
+    AuthenticationError,
+    ConfigurationError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitError,
+    TransportError,
+)
+from .outcomes import BatchReport, Outcome, Tally
+from .transport import Call, Transport
 
 _AHEAD = 8
-# What one item meets every other would meet as well. A create answers 404 for an unknown application alone.
+# A create answers 404 for an unknown application alone.
 _FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError, ConfigurationError)
-
-
-@attrs.frozen
-class Outcome:
-    """What became of one item of a batch.
-
-    Attributes:
-        index: Place of the item in the input, from 0.
-        request: The item as it was given.
-        group: The group that is there now; None unless `ok`.
-        error: Why there is none; None if `ok`.
-        status: `created`; `existing`, if it was there before; `failed`, if it is surely not there; `unknown`.
-    """
-
-    index: int
-    request: NewExperienceGroup | Mapping[str, Any]
-    group: ExperienceGroup | None
-    error: BaseException | None
-    status: Status
-
-    @property
-    def ok(self) -> bool:
-        """Whether the group is there."""
-        return self.status in ("created", "existing")
-
-
-@attrs.frozen
-class BatchReport:
-    """What became of all items of a batch: how many went well, and the outcomes of those that did not."""
-
-    created: int
-    existing: int
-    failed: tuple[Outcome, ...]
-    unknown: tuple[Outcome, ...]
 
 
 class Batch:
@@ -92,15 +63,15 @@ class Batch:
         if not self._taken:
             async for _ in self:
                 pass
-        elif not self._run.left:
+        elif not self._run.over:
             raise RuntimeError("the batch is still being walked; its report comes after")
         await self._run.settle()
-        return self._run.report()
+        return self._run.tally.report()
 
     async def aclose(self) -> None:
         """Send nothing more and wait for what is on the wire."""
         self._taken = True
-        self._run.stop()
+        self._run.leave()
         await self._run.settle()
 
     async def __aenter__(self) -> Self:
@@ -126,48 +97,109 @@ class BatchWalker:
 
     async def aclose(self) -> None:
         """Send nothing more and wait for what is on the wire."""
-        self._run.stop()
+        self._run.leave()
         await self._run.settle()
 
     def __del__(self) -> None:
         self._run.abandon()
 
 
+class Turn:
+    """An item's place among those under way.
+
+    Args:
+        call: The item's time, which starts when it first gets its place.
+        run: The batch whose places these are; None for an item that is alone.
+    """
+
+    def __init__(self, call: Call, run: Run | None = None) -> None:
+        self.call = call
+        self._run = run
+        self._holds_place = False
+
+    async def take(self) -> None:
+        """Wait for a place, and have it from then on.
+
+        Raises:
+            TransportError: The batch ended before that.
+        """
+        if self._run is not None:
+            await self._run.places.acquire()
+            self._holds_place = True
+            self._run.check_open()
+        self.call.start()
+
+    def end(self) -> None:
+        """Give the place back, if there is one to give."""
+        if self._run is not None and self._holds_place:
+            self._holds_place = False
+            self._run.places.release()
+
+    @asynccontextmanager
+    async def given_up(self) -> AsyncGenerator[None]:
+        """Let others have the place meanwhile: waiting must not stall them."""
+        if self._run is None:
+            yield
+            return
+        self.end()
+        self._run.parked += 1
+        try:
+            yield
+        finally:
+            self._run.parked -= 1
+        await self._run.places.acquire()
+        self._holds_place = True
+
+
 class Run:
     """The work of one batch. Its tasks know it but not its walker, so that the walker can be left to be collected.
 
     Args:
-        items: The input; pulled only while an outcome is waited for, and never further ahead of the outcomes than
-            `concurrency` and a small buffer.
-        work: Makes the outcome of one item, given its index; it raises nothing that it expects.
+        items: The input, pulled only while an outcome is waited for.
+        work: Makes the outcome of one item, given its index and its turn; it raises nothing that it expects.
         concurrency: Items under way at a time.
         ordered: Whether outcomes wait for those of earlier items.
         transport: Owns the tasks.
+        fill: How many items more to pull at once, for work that can be shared.
+        at_end: Called when the run has ended or was left.
+
+    Attributes:
+        places: What bounds the items under way.
+        parked: Items that have given up their place.
+        tally: What has become of the items so far.
     """
 
     def __init__(
         self,
         items: Iterable[Any] | AsyncIterable[Any],
-        work: Callable[[int, Any], Awaitable[Outcome]],
+        work: Callable[[int, Any, Turn], Awaitable[Outcome]],
         *,
         concurrency: int,
         ordered: bool,
         transport: Transport,
+        fill: int = 0,
+        at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._async_items = aiter(items) if isinstance(items, AsyncIterable) else None
         self._items = iter(()) if isinstance(items, AsyncIterable) else iter(items)
         self._work = work
-        self._places = asyncio.Semaphore(concurrency)
-        self._most_ahead = concurrency + _AHEAD
+        self.places = asyncio.Semaphore(concurrency)
+        self._ahead = concurrency + _AHEAD
+        self._fill = fill
+        self._most_parked = max(100, 4 * concurrency)
         self._ordered = ordered
         self._transport = transport
+        self._at_end = at_end
+        self.parked = 0
 
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._pulling: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Call] = {}
+        self._filling = True
         self._exhausted = False
         self._stopped = False
+        self._left = False
         self._ended = False
         self._fatal: BaseException | None = None
 
@@ -175,18 +207,17 @@ class Run:
         self._yielded = 0
         self._ready: deque[Outcome] = deque()
         self._early: dict[int, Outcome] = {}
-        self._counts = {"created": 0, "existing": 0}
-        self._failed: list[Outcome] = []
-        self._unknown: list[Outcome] = []
+        self.tally = Tally()
 
     @property
-    def left(self) -> bool:
+    def over(self) -> bool:
         """Whether the walk has come to its end, or was left before."""
-        return self._stopped or self._ended
+        return self._left or self._ended
 
-    def report(self) -> BatchReport:
-        """What has become of the items so far."""
-        return BatchReport(**self._counts, failed=tuple(self._failed), unknown=tuple(self._unknown))
+    def check_open(self) -> None:
+        """Raise why nothing more is sent, if nothing is."""
+        if self._stopped:
+            raise TransportError("not sent: the batch ended before its turn") from self._fatal
 
     async def next_outcome(self) -> Outcome:
         """The next outcome; the error that stopped the batch after the last; StopAsyncIteration after that."""
@@ -204,40 +235,55 @@ class Run:
             try:
                 await self._wake.wait()
             except asyncio.CancelledError:
-                self.stop()
+                self.leave()
                 await self.settle()
                 raise
         self._ended = True
-        self._transport.at_close.discard(self._client_closes)
+        self._let_go()
         if self._fatal is None:
             raise StopAsyncIteration
         fatal, self._fatal = self._fatal, None
-        fatal.report = self.report()  # type: ignore[attr-defined]  # errors of the input get one as well
+        fatal.report = self.tally.report()  # type: ignore[attr-defined]  # errors of the input get one as well
         raise fatal
 
     def stop(self, fatal: BaseException | None = None) -> None:
-        """Pull and send nothing more."""
+        """Pull nothing more, and send nothing that was not sent before; what was sent is settled."""
         self._stopped = True
         if self._fatal is None:
             self._fatal = fatal
         if self._pulling:
             self._pulling.cancel()
-        self._transport.at_close.discard(self._client_closes)
         self._wake.set()
+
+    def leave(self, fatal: BaseException | None = None) -> None:
+        """Stop, and let nothing live on but the attempts that are on the wire."""
+        self._left = True
+        self.stop(fatal)
+        for task, call in self._tasks.items():
+            call.wanted = False
+            if not call.on_wire:
+                task.cancel()
+        self._let_go()
 
     async def settle(self) -> None:
         """Wait until everything that was sent has its outcome."""
-        while pending := self._tasks | ({self._pulling} if self._pulling else set()):
+        while pending := {*self._tasks, *([self._pulling] if self._pulling else [])}:
             await asyncio.wait(pending)
 
     def abandon(self) -> None:
-        """Stop from wherever the walker is collected, which may be another thread."""
-        self._stopped = True
-        if self._loop and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.stop)
+        """Leave from wherever the walker is collected, which may be another thread."""
+        if self._loop is None or self.over:
+            return
+        self._left = self._stopped = True
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.leave)
 
     def _client_closes(self) -> None:
-        self.stop(ConfigurationError("the client was closed while the batch was under way"))
+        self.leave(ConfigurationError("the client was closed while the batch was under way"))
+
+    def _let_go(self) -> None:
+        self._transport.at_close.discard(self._client_closes)
+        self._at_end()
 
     def _pull(self) -> None:
         if self._async_items:
@@ -269,35 +315,43 @@ class Run:
         self._wake.set()
 
     def _may_pull(self) -> bool:
-        return not self._exhausted and not self._stopped and self._pulled - self._yielded < self._most_ahead
+        if self._exhausted or self._stopped:
+            return False
+        ahead = self._pulled - self._yielded - min(self.parked, self._most_parked)
+        # Filled up in one go and then used up, so that what can be shared is shared by many.
+        self._filling = ahead < self._ahead + (self._fill if self._filling else 0)
+        return self._filling
 
     def _start(self, item: Any) -> None:
-        task = self._transport.start_task(self._do(self._pulled, item))
+        call = Call(self._transport.timeout, patient=True)
+        task = self._transport.start_task(self._do(self._pulled, item, call))
         self._pulled += 1
-        self._tasks.add(task)
+        self._tasks[task] = call
         task.add_done_callback(self._task_ended)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        del self._tasks[task]
         self._wake.set()
 
-    async def _do(self, index: int, item: Any) -> None:
-        status: Status = "failed"
+    async def _do(self, index: int, item: Any, call: Call) -> None:
+        turn = Turn(call, self)
         try:
-            async with self._places:
-                if self._stopped:
-                    error = self._fatal or TransportError("not sent: the batch ended before its turn")
-                    outcome = Outcome(index, item, None, error, status)
-                else:
-                    status = "unknown"
-                    outcome = await self._work(index, item)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - raised to the consumer in the end
-            # A mistake in the work itself, or a loop that is shut down: the item still has its outcome.
-            outcome = Outcome(index, item, None, error, status)
+            outcome = await self._work(index, item, turn)
+        except asyncio.CancelledError:
+            # By `leave`, or by whoever shuts the loop down: the item still has its outcome.
+            outcome = (
+                Outcome(index, item, None, OutcomeUnknownError("the batch ended before this was settled"), "unknown")
+                if call.doubtful
+                else Outcome(index, item, None, TransportError("not sent: the batch ended before its turn"), "failed")
+            )
+        except Exception as error:  # noqa: BLE001 - a mistake in the work itself: raised to the consumer in the end
+            outcome = Outcome(index, item, None, error, "unknown" if call.attempts else "failed")
             self.stop(error)
-        if isinstance(outcome.error, _FATAL):
+        finally:
+            turn.end()
+        if self._is_fatal(outcome.error):
             self.stop(outcome.error)
-        self._count(outcome)
+        self.tally.add(outcome)
         if not self._ordered:
             self._ready.append(outcome)
             return
@@ -305,10 +359,8 @@ class Run:
         while (following := self._yielded + len(self._ready)) in self._early:
             self._ready.append(self._early.pop(following))
 
-    def _count(self, outcome: Outcome) -> None:
-        if outcome.status == "failed":
-            self._failed.append(outcome)
-        elif outcome.status == "unknown":
-            self._unknown.append(outcome)
-        else:
-            self._counts[outcome.status] += 1
+    def _is_fatal(self, error: BaseException | None) -> bool:
+        """Whether what one item met every other would meet as well."""
+        if isinstance(error, RateLimitError):
+            return error.retry_after is not None and error.retry_after > self._transport.retry.max_pause
+        return isinstance(error, _FATAL)

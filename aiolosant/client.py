@@ -10,9 +10,12 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from .auth import Auth, TokenProvider
 from .errors import ConfigurationError
 from .groups import ExperienceGroups
 from .models import check_id
+from .retry import RetryPolicy
+from .throttle import Throttle
 from .transport import Transport
 
 
@@ -24,12 +27,17 @@ class LosantClient:
 
     Args:
         token: An API token, such as an application token with the scope `all.Application`; see
-            https://docs.losant.com/rest-api/overview/#authentication.
+            https://docs.losant.com/rest-api/overview/#authentication. Or an async callable that returns one: it is
+            asked once, and again when a token was refused, one call for all that wait.
         application_id: Id of the application that `experience_groups` is about; needed for that alone.
         base_url: Address of the API. The token goes over https or to this very machine only.
         session: A session of yours to send with. It is never closed here, its middlewares do not run, and its
             `raise_for_status` and timeouts do not apply. None for an own one.
-        timeout: Seconds that one call may take, or one page of a list, or one item of a batch.
+        timeout: Seconds that one call may take, its retries and lookups included. For a page of a list and an item of
+            a batch they start when its turn comes, and stand still while the client waits for the server's pace.
+        retry: When a request is sent again.
+        max_in_flight: The most requests under way at a time, 1 or more, of all calls together. Fewer are, where the
+            server does not take as many.
         allow_http: Whether the token may go over plain http to another machine.
 
     Raises:
@@ -40,22 +48,36 @@ class LosantClient:
 
     def __init__(
         self,
-        token: str,
+        token: str | TokenProvider,
         *,
         application_id: str | None = None,
         base_url: str = "https://api.losant.com",
         session: aiohttp.ClientSession | None = None,
         timeout: float = 60.0,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        max_in_flight: int = 64,
         allow_http: bool = False,
     ) -> None:
-        _check_token(token)
         if not timeout > 0:
             raise ValueError(f"timeout must be more than 0 seconds, not {timeout}")
+        if not isinstance(retry, RetryPolicy):
+            raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
+        if not isinstance(max_in_flight, int):
+            raise TypeError(f"max_in_flight must be an integer, not {type(max_in_flight).__name__}")
+        if max_in_flight < 1:
+            raise ValueError(f"max_in_flight must be 1 or more, not {max_in_flight}")
         if session is not None and session.auth is not None:
             raise ConfigurationError("the session has an auth= of its own, which collides with the token; leave it out")
         self._application_id = None if application_id is None else check_id("application_id", application_id)
         self._base_url = _checked_base_url(base_url, allow_http=allow_http)
-        self._transport = Transport(self._base_url, token=token, session=session, timeout=timeout)
+        self._transport = Transport(
+            self._base_url,
+            auth=Auth(token),
+            session=session,
+            timeout=timeout,
+            retry=retry,
+            throttle=Throttle(max_in_flight),
+        )
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -124,14 +146,6 @@ class Application:
 
     def __repr__(self) -> str:
         return f"<Application {self.id}>"
-
-
-def _check_token(token: object) -> None:
-    if not isinstance(token, str):
-        raise TypeError(f"token must be text, not {type(token).__name__}")
-    # What is no visible ASCII cannot go into a header; the message must not show it.
-    if not token or not all("!" <= character <= "~" for character in token):
-        raise ValueError("token must be visible ASCII characters without blanks")
 
 
 def _checked_base_url(base_url: str, *, allow_http: bool) -> str:

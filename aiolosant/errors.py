@@ -11,6 +11,7 @@ LosantError
  ├── TransportError              no answer was had
  │    └── RequestTimeoutError    no answer in time; also a TimeoutError
  ├── OutcomeUnknownError         a write that may or may not have happened
+ ├── DuplicateGroupError         several groups where there must be one
  ├── ResponseFormatError         an answer that cannot be understood
  └── ConfigurationError          the client is not set up for this call
 
@@ -120,7 +121,7 @@ class RateLimitError(ApiError):
         retry_after: Seconds to wait, as the server asked for; None if it did not.
     """
 
-    advice = "Wait, then go on with fewer requests at a time."
+    advice = "Wait, then go on; with max_in_flight= fewer requests are under way at a time."
     retry_after: float | None = None
 
 
@@ -146,6 +147,20 @@ class OutcomeUnknownError(LosantError):
     """The request left but no answer says what became of it: the change may have been made or not."""
 
     advice = "Look whether the change is there before you send it again."
+
+
+class DuplicateGroupError(LosantError):
+    """Several live groups have what should be one group's own, such as a name under the same parent.
+
+    Attributes:
+        ids: Ids of these groups, oldest first.
+    """
+
+    advice = "Keep one of them and delete the others; nothing was deleted."
+
+    def __init__(self, message: str, ids: tuple[str, ...] = (), **where: Any) -> None:
+        super().__init__(message, **where)
+        self.ids = ids
 
 
 class ResponseFormatError(LosantError):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import builtins
+import functools
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Literal, Unpack
 
 from . import wire
-from .batch import Batch, Outcome, Run
-from .errors import LosantError, OutcomeUnknownError
+from .attempt import Request
+from .batch import Batch, Run, Turn
+from .creation import MOST_KEYS, ExactlyOnce
+from .errors import DuplicateGroupError, LosantError, OutcomeUnknownError
+from .keys import ByName, ByTag, Identity
 from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes, check_id
+from .outcomes import Outcome, Status
 from .paging import Paginator
-from .transport import Request, Transport
+from .transport import Call, Transport
 
 SortField = Literal["name", "id", "creationDate", "lastUpdated"]
 SortDirection = Literal["asc", "desc"]
@@ -76,8 +82,8 @@ class ExperienceGroups:
             def decode(body: bytes) -> Page[ExperienceGroup]:
                 return wire.decode_page(body, number=number, per_page=per_page)
 
-            page_params = {**params, "page": number, "perPage": per_page}
-            return await self._transport.call(Request("GET", self._path, decode, page_params))
+            request = Request("GET", self._path, decode, {**params, "page": number, "perPage": per_page})
+            return await self._transport.call(request, Call(self._transport.timeout, patient=True))
 
         return Paginator(fetch, per_page=per_page, start_page=start_page)
 
@@ -101,18 +107,28 @@ class ExperienceGroups:
             params["includeTotalDeviceCount"] = "true"
         return await self._transport.call(Request("GET", self._group_path(group_id), wire.decode_group, params))
 
-    async def create(self, group: NewExperienceGroup) -> ExperienceGroup:
+    async def create(self, group: NewExperienceGroup, *, unique_by: Identity | None = None) -> ExperienceGroup:
         """Create a group; returns it as the server made it.
 
+        Args:
+            group: What to create.
+            unique_by: What there must be one of, `by_name()` or `by_tag(key)`: if the group is there already, it is
+                returned as it is, and if an answer was lost, it is found out whether the group was made.
+
         Raises:
-            OutcomeUnknownError: The request left, but no answer tells whether the group was made.
+            OutcomeUnknownError: The request left, but nothing tells whether the group was made.
+            DuplicateGroupError: There are several groups of which there must be one.
             NotFoundError: There is no such application.
             BadRequestError: The server refused the group, for example for a parent that does not exist.
+            TypeError: An argument is of a wrong type.
+            ValueError: The group lacks what `unique_by` goes by.
         """
-        if not isinstance(group, NewExperienceGroup):
-            raise TypeError(f"group must be a NewExperienceGroup, not {type(group).__name__}")
-        body = wire.encode(wire.to_object(group))
-        return await self._transport.call(Request("POST", self._path, wire.decode_group, body=body, repeatable=False))
+        request = self._create_request(group)
+        if unique_by is None:
+            return await self._transport.call(request)
+        turn = Turn(Call(self._transport.timeout))
+        turn.call.start()
+        return (await self._exactly_once(unique_by).create(group, turn))[0]
 
     async def update(self, group_id: str, **changes: Unpack[GroupChanges]) -> ExperienceGroup:
         """Change the given fields of a group; returns it as it is then.
@@ -145,6 +161,7 @@ class ExperienceGroups:
         *,
         concurrency: int = 16,
         ordered: bool = False,
+        unique_by: Identity | None = None,
     ) -> Batch:
         """Create many groups, some at a time; yields an `Outcome` for each.
 
@@ -153,25 +170,60 @@ class ExperienceGroups:
                 mapping that is no valid group is its own failed outcome.
             concurrency: How many to have under way at a time, 1 or more.
             ordered: Whether to yield in the order of the input instead of as they complete.
+            unique_by: What there must be one of, `by_name()` or `by_tag(key)`. Then the same input can be run again and
+                makes only what is missing. Each group is looked up before it is sent, many in one query.
 
         Raises:
-            TypeError: `groups` is no iterable, or one group.
+            TypeError: `groups` is no iterable, or one group; or `unique_by` is neither of these.
             ValueError: `concurrency` is below 1.
         """
         if isinstance(groups, str | bytes | Mapping) or not isinstance(groups, Iterable | AsyncIterable):
             raise TypeError(f"groups must be an iterable or async iterable of groups, not {type(groups).__name__}")
         _check_range("concurrency", concurrency, 1)
-        run = Run(groups, self._create_one, concurrency=concurrency, ordered=ordered, transport=self._transport)
-        return Batch(run)
+        options: dict[str, Any] = {"concurrency": concurrency, "ordered": ordered, "transport": self._transport}
+        if unique_by is None:
+            return Batch(Run(groups, self._create_one, **options))
+        once = self._exactly_once(unique_by, gather=True)
+        work = functools.partial(self._create_one, once=once)
+        return Batch(Run(groups, work, fill=MOST_KEYS, at_end=once.close, **options))
 
-    async def _create_one(self, index: int, request: NewExperienceGroup | Mapping[str, Any]) -> Outcome:
+    async def _create_one(
+        self,
+        index: int,
+        item: NewExperienceGroup | Mapping[str, Any],
+        turn: Turn,
+        once: ExactlyOnce | None = None,
+    ) -> Outcome:
         try:
-            group = wire.new_group(request) if isinstance(request, Mapping) else request
-            return Outcome(index, request, await self.create(group), None, "created")
+            group = wire.new_group(item) if isinstance(item, Mapping) else item
+            request = self._create_request(group)
+            if once is None:
+                await turn.take()
+                made = await self._transport.call(request, turn.call)
+                return Outcome(index, item, made, None, "created")
+            once.claim(group)
+            made, is_new = await once.create(group, turn)
+            return Outcome(index, item, made, None, "created" if is_new else "existing")
         except OutcomeUnknownError as error:
-            return Outcome(index, request, None, error, "unknown")
+            return Outcome(index, item, None, error, "unknown")
         except (LosantError, ValueError, TypeError) as error:
-            return Outcome(index, request, None, error, "failed")
+            # Several groups where one was sent: that one is surely not missing.
+            status: Status = "unknown" if isinstance(error, DuplicateGroupError) and turn.call.attempts else "failed"
+            return Outcome(index, item, None, error, status)
+
+    def _create_request(self, group: NewExperienceGroup) -> Request[ExperienceGroup]:
+        if not isinstance(group, NewExperienceGroup):
+            raise TypeError(f"group must be a NewExperienceGroup, not {type(group).__name__}")
+        body = wire.encode(wire.to_object(group))
+        return Request("POST", self._path, wire.decode_group, body=body, repeatable=False)
+
+    def _exactly_once(self, unique_by: Identity, *, gather: bool = False) -> ExactlyOnce:
+        if not isinstance(unique_by, ByName | ByTag):
+            raise TypeError(f"unique_by must be by_name() or by_tag(key), not {type(unique_by).__name__}")
+        return ExactlyOnce(self._transport, self._create_request, unique_by, self._find, gather=gather)
+
+    async def _find(self, query: dict[str, Any]) -> builtins.list[ExperienceGroup]:
+        return await self.list(query=query, sort_field="id", per_page=_MAX_PER_PAGE).to_list()
 
     def _group_path(self, group_id: str) -> str:
         return f"{self._path}/{check_id('group_id', group_id)}"

@@ -69,7 +69,13 @@ def _check_text(argument: str, value: object, minimum: int, maximum: int) -> Non
             raise ValueError(f"{argument} is no valid Unicode text: {error}") from None
 
 
-def _check_tag_key(argument: str, value: object) -> None:
+def check_tag_key(argument: str, value: object) -> None:
+    """Refuse what is no tag key: 1 to 255 letters, digits, `_` or `-`.
+
+    Raises:
+        TypeError: It is not text.
+        ValueError: It is any other text. Both messages name `argument`.
+    """
     if not isinstance(value, str):
         raise TypeError(f"{argument} must be text, not {type(value).__name__}")
     if not _TAG_KEY.fullmatch(value):
@@ -106,7 +112,7 @@ def _device_tags(_message: object, field: Field, value: object) -> None:
         if not isinstance(tag, DeviceTag):
             raise TypeError(f"{field.name}[{n}] must be a DeviceTag, not {type(tag).__name__}")
         if tag.key is not None:
-            _check_tag_key(f"{field.name}[{n}].key", tag.key)
+            check_tag_key(f"{field.name}[{n}].key", tag.key)
         if tag.value is not None:
             _check_text(f"{field.name}[{n}].value", tag.value, 1, 255)
 
@@ -115,7 +121,7 @@ def _group_tags(_message: object, field: Field, value: object) -> None:
     if not isinstance(value, FrozenDict):
         raise TypeError(f"{field.name} must be a mapping, not {type(value).__name__}")
     for key, text in value.items():
-        _check_tag_key(f"a key of {field.name}", key)
+        check_tag_key(f"a key of {field.name}", key)
         _check_text(f"{field.name}[{key!r}]", text, 1, 255)
 
 

@@ -1,4 +1,4 @@
-"""The one place that sends HTTP: one attempt at a time, each answer read whole, each failure an error of ours."""
+"""The one place that sends HTTP, and knows whether it was sent: attempts, their resending, and the session."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import asyncio
 import functools
 import importlib.metadata
 import logging
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Generic, TypeVar
+import math
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import aiohttp
-import attrs
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
-from .attempt import Proof, proof_of_failure, proof_of_status
+from .attempt import Attempt, Proof, Request, judge_answer, judge_failure
+from .auth import Auth
 from .errors import (
+    AuthenticationError,
     ConfigurationError,
     LosantError,
     OutcomeUnknownError,
     RequestTimeoutError,
     ResponseFormatError,
     TransportError,
-    api_error_class,
 )
-from .wire import decode_error
+from .retry import RetryPolicy, parse_retry_after
+from .throttle import Throttle
 
 T = TypeVar("T")
 
@@ -37,57 +41,103 @@ _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None,
 _PARAMS = {"_actions": "false", "_links": "false", "_embedded": "true"}
 
 
-@attrs.frozen
-class Request(Generic[T]):
-    """One call of the API.
+class Call:
+    """One call across its attempts: the time it has, and how far it has come.
+
+    Args:
+        timeout: Seconds from `start` to the end.
+        patient: Whether the clock stands still while the throttle makes it wait. Pages and batch items wait for each
+            other, so a slow server must not time them out; who awaits a single call wants an answer.
 
     Attributes:
-        decode: Makes the result of the body of a 2xx, or raises ValueError.
-        repeatable: Whether doing it twice is the same as doing it once.
+        attempts: How often it was sent.
+        on_wire: Whether an attempt is under way.
+        doubtful: Whether an attempt may have been carried out that no answer speaks of.
+        wanted: Whether somebody still waits for the outcome; nothing more is sent for one that is not.
     """
 
-    method: str
-    path: str
-    decode: Callable[[bytes], T]
-    params: Mapping[str, str | int] = attrs.field(factory=dict)
-    body: bytes | None = None
-    repeatable: bool = True
+    def __init__(self, timeout: float, *, patient: bool = False) -> None:
+        self.timeout = timeout
+        self.patient = patient
+        self.attempts = 0
+        self.on_wire = False
+        self.doubtful = False
+        self.wanted = True
+        self._deadline = math.inf
 
+    def start(self) -> None:
+        """Start the clock, unless it runs already."""
+        if self._deadline == math.inf:
+            self._deadline = asyncio.get_running_loop().time() + self.timeout
 
-@attrs.frozen
-class Attempt(Generic[T]):
-    """How one attempt ended, and what that proves: it has a result, or an error."""
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self._deadline - asyncio.get_running_loop().time()
 
-    proof: Proof
-    result: T | None = None
-    error: LosantError | None = None
+    async def wait_for(self, awaitable: Awaitable[T]) -> T:
+        """The awaitable's result, or a RequestTimeoutError when the time is up."""
+        try:
+            async with asyncio.timeout(self.left()):
+                return await awaitable
+        except TimeoutError:
+            raise self.out_of_time() from None
+
+    async def wait_patiently_for(self, awaitable: Awaitable[T]) -> T:
+        """The awaitable's result; the clock stands still, if the call is patient."""
+        if not self.patient:
+            return await self.wait_for(awaitable)
+        left = self.left()
+        try:
+            return await awaitable
+        finally:
+            self._deadline += left - self.left()
+
+    def out_of_time(self) -> RequestTimeoutError:
+        """The error that says so."""
+        return RequestTimeoutError(f"the time of {self.timeout:g} seconds is up")
 
 
 class Transport:
-    """Sends requests to one API with one token over one session.
+    """Sends requests to one API over one session.
 
     Args:
         base_url: Address of the API, with neither a query nor a slash at its end.
-        token: The API token.
+        auth: Knows the token.
         session: The caller's session, which is never closed here; None for an own one, opened when first needed.
-        timeout: Seconds that a call may take.
+        timeout: Seconds that a call may take, all its attempts included.
+        retry: When to send again.
+        throttle: When to send at all.
 
     Attributes:
         at_close: What `close` calls before it waits.
     """
 
-    def __init__(self, base_url: str, *, token: str, session: aiohttp.ClientSession | None, timeout: float) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        auth: Auth,
+        session: aiohttp.ClientSession | None,
+        timeout: float,
+        retry: RetryPolicy,
+        throttle: Throttle,
+    ) -> None:
+        self.timeout = timeout
+        self.retry = retry
+        self.at_close: set[Callable[[], None]] = set()
         self._base_url = base_url
-        self._token = token
+        self._auth = auth
+        self._throttle = throttle
         self._session = session
         self._owns_session = session is None
-        self._timeout = timeout
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.at_close: set[Callable[[], None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        # Tests put others in their place.
+        self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self.draw: Callable[[], float] = random.random
 
-    def start_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def start_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that may outlive its consumer; `close` waits for it."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
@@ -97,6 +147,8 @@ class Transport:
     async def close(self) -> None:
         """Send nothing more, let what is on the wire end, and close the session if it is our own."""
         self._closed = True
+        self._auth.close()
+        self._throttle.close()
         for callback in tuple(self.at_close):
             callback()
         if self._tasks:
@@ -104,8 +156,8 @@ class Transport:
         if self._session is not None and self._owns_session:
             await self._session.close()
 
-    async def call(self, request: Request[T]) -> T:
-        """The decoded answer.
+    async def call(self, request: Request[T], call: Call | None = None) -> T:
+        """The decoded answer. What may be sent again, is, as long as the policy and the call's time allow.
 
         Raises:
             ApiError: The server refused the request, or failed.
@@ -114,54 +166,95 @@ class Transport:
             OutcomeUnknownError: Instead of these, if the request is not repeatable and may have been carried out.
             ConfigurationError: The client is closed, or was first used in another event loop.
         """
-        self._check_usable()
-        attempt = await self._attempt(request)
-        error = attempt.error
-        if error is None:
-            return attempt.result  # type: ignore[return-value]  # there is one where there is no error
-        if attempt.proof is Proof.UNKNOWN and not request.repeatable:
-            unknown = OutcomeUnknownError(f"it may have been done or not: {error.message}")
-            unknown.__cause__ = error
-            error = unknown
-        error.method, error.path = request.method, request.path
-        raise error
+        call = call or Call(self.timeout)
+        call.start()
+        try:
+            return await self._call(request, call)
+        except LosantError as error:
+            error.method, error.path, error.attempts = request.method, request.path, call.attempts
+            raise
 
-    async def _attempt(self, request: Request[T]) -> Attempt[T]:
+    async def _call(self, request: Request[T], call: Call) -> T:
+        renewed = False
+        while True:
+            self._ready_session()
+            token = await call.wait_for(self._auth.token())
+            attempt = await self._attempt_in_turn(request, token, call)
+            if attempt.error is None:
+                return attempt.result  # type: ignore[return-value]  # there is one where there is no error
+            if isinstance(attempt.error, AuthenticationError) and not renewed and call.wanted:
+                renewed = True
+                if await call.wait_for(self._auth.renew(token)):
+                    continue
+            if not await self._wait_before_resending(request, attempt, call):
+                break
+        if attempt.proof is Proof.UNKNOWN and not request.repeatable:
+            raise OutcomeUnknownError(f"it may have been done or not: {attempt.error.message}") from attempt.error
+        raise attempt.error
+
+    async def _wait_before_resending(self, request: Request[Any], attempt: Attempt[Any], call: Call) -> bool:
+        """Whether the request is to be sent again; if so, the wait before it is over."""
+        resendable = attempt.passing and (request.repeatable or attempt.proof is Proof.NOT_APPLIED)
+        if not resendable or call.attempts >= self.retry.max_attempts or not call.wanted:
+            return False
+        pause = attempt.retry_after
+        if pause is not None:
+            if pause > self.retry.max_pause or (not call.patient and pause >= call.left()):
+                return False
+            logger.warning("the server asks for a pause of %g seconds", pause)
+            self._throttle.pause(pause)
+        delay = 0.0 if pause is not None else self.retry.delay(call.attempts, self.draw())
+        if delay >= call.left():
+            return False
+        logger.warning(
+            "%s %s: resending in %.2f seconds, attempt %d of %d: %s",
+            *(request.method, request.path, delay, call.attempts + 1, self.retry.max_attempts, attempt.error),
+        )
+        await self.sleep(delay)
+        return True
+
+    async def _attempt_in_turn(self, request: Request[T], token: str, call: Call) -> Attempt[T]:
+        started = await call.wait_patiently_for(self._throttle.acquire())
+        refused = None
+        try:
+            session = self._ready_session()
+            if call.left() <= 0:
+                raise call.out_of_time()
+            call.attempts += 1
+            call.on_wire = True
+            attempt: Attempt[T] | None = None
+            try:
+                attempt = await self._attempt(session, request, token, min(self.retry.attempt_timeout, call.left()))
+            finally:
+                call.on_wire = False
+                # Without an attempt to speak of, this was cancelled in the middle.
+                call.doubtful |= attempt is None or attempt.proof is Proof.UNKNOWN
+            if attempt.status is not None:
+                refused = attempt.status == 429
+            return attempt
+        finally:
+            self._throttle.release(started, refused=refused)
+
+    async def _attempt(
+        self, session: aiohttp.ClientSession, request: Request[T], token: str, seconds: float
+    ) -> Attempt[T]:
         body = None if request.body is None else _MarkedBody(request.body)
         try:
-            async with asyncio.timeout(self._timeout):
-                status, answer = await self._exchange(request, body)
+            async with asyncio.timeout(seconds):
+                status, headers, answer = await self._exchange(session, request, token, body)
         except _FAILURES as failure:
             cause = failure.__cause__ if isinstance(failure, _NoHiddenResend) else failure
-            proof = proof_of_failure(sent=body.started if body else not isinstance(cause, _BEFORE_SENDING))
-            logger.debug("%s %s: %s, %s", request.method, request.path, type(cause).__name__, proof.value)
-            return Attempt(proof, error=self._failure(cause))
+            sent = body.started if body else not isinstance(cause, _BEFORE_SENDING)
+            attempt: Attempt[T] = judge_failure(
+                _explain(cause, seconds), sent=sent, passing=not isinstance(cause, _AnswerTooLarge)
+            )
+            logger.debug("%s %s: %s, %s", request.method, request.path, type(cause).__name__, attempt.proof.value)
+            return attempt
         logger.debug("%s %s: %d", request.method, request.path, status)
-        proof = proof_of_status(status)
-        if proof is not Proof.APPLIED:
-            kind, message = decode_error(answer)
-            message = message or "no explanation"
-            return Attempt(proof, error=api_error_class(status)(status, kind, message, request.method, request.path))
-        try:
-            return Attempt(proof, result=request.decode(answer))
-        except ValueError as problem:
-            return Attempt(Proof.UNKNOWN, error=ResponseFormatError(f"the answer was not understood: {problem}"))
+        retry_after = parse_retry_after(headers.get("Retry-After"), datetime.now(UTC))
+        return judge_answer(request, status, answer, retry_after)
 
-    def _failure(self, cause: BaseException | None) -> LosantError:
-        error: LosantError
-        if isinstance(cause, aiohttp.ClientResponseError):
-            # Its repr shows the Authorization header, so it must not travel along as a cause.
-            return TransportError(f"no valid HTTP answer: {cause.message}")
-        if isinstance(cause, TimeoutError):
-            error = RequestTimeoutError(f"no answer within {self._timeout:g} seconds")
-        elif isinstance(cause, _AnswerTooLarge):
-            error = ResponseFormatError(f"the answer is larger than {_MAX_ANSWER >> 20} MiB")
-        else:
-            error = TransportError(f"no answer: {cause or type(cause).__name__}")
-        error.__cause__ = cause
-        return error
-
-    def _check_usable(self) -> None:
+    def _ready_session(self) -> aiohttp.ClientSession:
         if self._closed:
             raise ConfigurationError("the client is closed; make a new one")
         loop = asyncio.get_running_loop()
@@ -169,20 +262,23 @@ class Transport:
             raise ConfigurationError("the client was first used in another event loop; make one for each")
         self._loop = loop
         if self._session is None:
+            # No limit of its own: the throttle has one, and a wait for a connection would look like a slow server.
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
             )
         elif self._session.closed:
             raise ConfigurationError("the session that the client was given is closed")
+        return self._session
 
-    async def _exchange(self, request: Request[Any], body: _MarkedBody | None) -> tuple[int, bytes]:
-        assert self._session is not None  # noqa: S101 - _check_usable has seen to it
-        async with self._session.request(
+    async def _exchange(
+        self, session: aiohttp.ClientSession, request: Request[Any], token: str, body: _MarkedBody | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        async with session.request(
             request.method,
             URL(self._base_url + request.path),
             params={**_PARAMS, **request.params},
             data=body,
-            headers={**_standing_headers(), "Authorization": f"Bearer {self._token}"},
+            headers={**_standing_headers(), "Authorization": f"Bearer {token}"},
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=True,
@@ -195,7 +291,23 @@ class Transport:
                 size += len(chunk)
                 if size > _MAX_ANSWER:
                     raise _AnswerTooLarge
-            return response.status, b"".join(chunks)
+            return response.status, response.headers, b"".join(chunks)
+
+
+def _explain(cause: BaseException | None, seconds: float) -> LosantError:
+    """An error of ours for whatever kept an attempt from its answer."""
+    error: LosantError
+    if isinstance(cause, aiohttp.ClientResponseError):
+        # Its repr shows the Authorization header, so it must not travel along as a cause.
+        return TransportError(f"no valid HTTP answer: {cause.message}")
+    if isinstance(cause, TimeoutError):
+        error = RequestTimeoutError(f"no answer within {seconds:.3g} seconds")
+    elif isinstance(cause, _AnswerTooLarge):
+        error = ResponseFormatError(f"the answer is larger than {_MAX_ANSWER >> 20} MiB")
+    else:
+        error = TransportError(f"no answer: {cause or type(cause).__name__}")
+    error.__cause__ = cause
+    return error
 
 
 @functools.cache

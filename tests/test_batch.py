@@ -318,13 +318,13 @@ async def test_a_mistake_in_the_work_is_raised_not_lost(losant: LosantClient, mo
         raise ZeroDivisionError("a bug")
 
     groups = losant.experience_groups
-    monkeypatch.setattr(groups, "create", broken)
+    monkeypatch.setattr(losant._transport, "call", broken)
     batch = groups.create_many(named(3), concurrency=1)
     outcomes: list[Outcome] = []
     with pytest.raises(ZeroDivisionError, match="a bug"):
         async for outcome in batch:
             outcomes.append(outcome)  # noqa: PERF401 - what came before the error counts
-    assert [outcome.status for outcome in outcomes] == ["unknown", "failed", "failed"]
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed", "failed"]
 
 
 async def test_a_batch_that_is_forgotten_is_collected(losant: LosantClient) -> None:

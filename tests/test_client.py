@@ -20,7 +20,7 @@ APPLICATION = "575ec8687ae143cd83dc4a97"
         ({"token": ""}, ValueError, "token must be visible ASCII"),
         ({"token": "two words"}, ValueError, "token must be visible ASCII"),
         ({"token": "line\nbreak"}, ValueError, "token must be visible ASCII"),
-        ({"token": None}, TypeError, "token must be text, not NoneType"),
+        ({"token": None}, TypeError, "token must be text or an async callable"),
         ({"application_id": "mine"}, ValueError, "application_id must be 24 hex digits, not 'mine'"),
         ({"application_id": 7}, TypeError, "application_id must be text"),
         ({"base_url": "api.losant.com"}, ValueError, "base_url must be an http"),

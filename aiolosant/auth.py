@@ -1,0 +1,69 @@
+"""The token: given once, or asked of a provider, with one question for all that wait for the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+TokenProvider = Callable[[], Awaitable[str]]
+
+
+class Auth:
+    """Knows the token, and where a new one comes from.
+
+    Args:
+        token: The token, or an async callable that returns one. It is asked when the first token is needed, and again
+            when the last one was refused.
+
+    Raises:
+        TypeError: `token` is neither text nor callable.
+        ValueError: `token` cannot be sent in a header; the message does not show it.
+    """
+
+    def __init__(self, token: str | TokenProvider) -> None:
+        self._provider = token if callable(token) else None
+        self._token = None if callable(token) else _checked(token)
+        self._asking: asyncio.Task[str] | None = None
+
+    async def token(self) -> str:
+        """The token to send; raises what the provider raises."""
+        return self._token or await self._ask()
+
+    async def renew(self, refused: str) -> bool:
+        """Get another token than the one that was refused; False if there is no other."""
+        if self._provider is None:
+            return False
+        if self._token == refused:
+            self._token = None
+        return await self.token() != refused
+
+    def close(self) -> None:
+        """Wait no longer for the provider."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def _ask(self) -> str:
+        if self._asking is None:
+            self._asking = asyncio.get_running_loop().create_task(self._ask_provider())
+            self._asking.add_done_callback(self._answered)
+        # Shielded, because one caller's cancellation is not the others'.
+        return await asyncio.shield(self._asking)
+
+    async def _ask_provider(self) -> str:
+        assert self._provider is not None  # noqa: S101 - a token that is text is never asked for
+        return _checked(await self._provider())
+
+    def _answered(self, task: asyncio.Task[str]) -> None:
+        self._asking = None
+        # Asking for the exception marks it as seen: those who wait raise it, and perhaps nobody does any more.
+        if not task.cancelled() and task.exception() is None:
+            self._token = task.result()
+
+
+def _checked(token: object) -> str:
+    if not isinstance(token, str):
+        raise TypeError(f"token must be text or an async callable that returns it, not {type(token).__name__}")
+    # Only visible ASCII can go into a header.
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise ValueError("token must be visible ASCII characters without blanks")
+    return token

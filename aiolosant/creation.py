@@ -1,0 +1,227 @@
+"""The exactly-once create: look up, send, settle what is unknown, send again only what is surely not there.
+
+Losant has no idempotency keys, so that a create whose answer was lost can only be settled by looking for the group.
+That takes something to know it by (an `Identity`), and reads that see what was written, after `settle_time` at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import urllib.parse
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
+
+from . import wire
+from .attempt import Request
+from .batch import Turn
+from .errors import DuplicateGroupError, LosantError, OutcomeUnknownError
+from .keys import Identity
+from .models import ExperienceGroup, NewExperienceGroup
+from .transport import Transport
+
+logger = logging.getLogger("aiolosant")
+
+Find = Callable[[dict[str, Any]], Awaitable[list[ExperienceGroup]]]
+"""Lists all groups that match an advanced query."""
+
+# The published schema's limit of a list in a query, and what surely fits into a request line of 8 KiB.
+MOST_KEYS = 100
+_MOST_BYTES = 6000
+# How long a lookup waits for others to share its query, in seconds: before a first send, and while settling.
+_GATHER = 0.01
+_GATHER_SETTLING = 0.1
+
+
+class Lookups:
+    """Finds groups by key, many keys in one query.
+
+    Args:
+        find: Lists all groups that match a query.
+        identity: Knows keys.
+        transport: Owns the tasks.
+        gather: Whether lookups wait a moment for others to share a query.
+    """
+
+    def __init__(self, find: Find, identity: Identity, transport: Transport, *, gather: bool) -> None:
+        self._find = find
+        self._identity = identity
+        self._transport = transport
+        self._gather = gather
+        self._waiting: dict[Hashable, asyncio.Future[list[ExperienceGroup]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+
+    async def find(self, key: Hashable, *, settling: bool = False) -> list[ExperienceGroup]:
+        """The live groups with this key, oldest first.
+
+        Raises:
+            LosantError: The query failed, for all that shared it.
+        """
+        loop = asyncio.get_running_loop()
+        if key not in self._waiting:
+            self._waiting[key] = loop.create_future()
+        answer = self._waiting[key]
+        if len(self._waiting) >= MOST_KEYS or not self._gather:
+            self._ask()
+        else:
+            due = loop.time() + (_GATHER_SETTLING if settling else _GATHER)
+            if self._timer is None or due < self._timer.when():
+                self._cancel_timer()
+                self._timer = loop.call_at(due, self._ask)
+        # Shielded, because others may wait for the same key.
+        return await asyncio.shield(answer)
+
+    def close(self) -> None:
+        """Ask nothing more; whoever waits is not answered."""
+        self._cancel_timer()
+        for task in self._asking:
+            task.cancel()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ask(self) -> None:
+        self._cancel_timer()
+        while self._waiting:
+            keys = list(self._waiting)[:MOST_KEYS]
+            while len(keys) > 1 and _size(self._identity.query(keys)) > _MOST_BYTES:
+                keys = keys[: len(keys) * 3 // 4]
+            task = self._transport.start_task(self._answer({key: self._waiting.pop(key) for key in keys}))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    async def _answer(self, waiting: dict[Hashable, asyncio.Future[list[ExperienceGroup]]]) -> None:
+        try:
+            found = defaultdict(list)
+            for group in await self._find(self._identity.query(waiting)):
+                found[self._identity.key_of(group)].append(group)
+        except Exception as error:  # noqa: BLE001 - raised by whoever waits for the answer
+            for answer in waiting.values():
+                answer.set_exception(error)
+                answer.exception()  # seen: perhaps nobody waits any more
+        else:
+            for key, answer in waiting.items():
+                answer.set_result(found[key])
+
+
+def _size(query: dict[str, Any]) -> int:
+    return len(urllib.parse.quote(wire.encode(query)))
+
+
+class ExactlyOnce:
+    """Creates groups of which there must be one each.
+
+    Args:
+        transport: Sends.
+        request: Makes the request that creates a group.
+        identity: What tells a group from others.
+        find: Lists all groups that match a query.
+        gather: Whether lookups wait a moment for others to share a query.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        request: Callable[[NewExperienceGroup], Request[ExperienceGroup]],
+        identity: Identity,
+        find: Find,
+        *,
+        gather: bool = False,
+    ) -> None:
+        self._transport = transport
+        self._request = request
+        self._identity = identity
+        self._lookups = Lookups(find, identity, transport, gather=gather)
+        self._seen: set[bytes] = set()
+
+    def close(self) -> None:
+        """Look up nothing more."""
+        self._lookups.close()
+
+    def claim(self, group: NewExperienceGroup) -> None:
+        """Note that an input has this group.
+
+        Raises:
+            ValueError: The input had another with the same key, or the group has nothing that identifies it.
+        """
+        key = self._key_of(group)
+        # A digest instead of the key: a million of them stay small.
+        digest = hashlib.blake2b(repr(key).encode(), digest_size=16).digest()
+        if digest in self._seen:
+            raise ValueError(f"the input has another group with the {self._identity.describe(key)}")
+        self._seen.add(digest)
+
+    async def create(self, group: NewExperienceGroup, turn: Turn) -> tuple[ExperienceGroup, bool]:
+        """The group, and whether it was made now rather than there before.
+
+        Raises:
+            DuplicateGroupError: There are several with this key, from before or because a lost write landed late.
+            OutcomeUnknownError: It could not be settled whether the group was made.
+            LosantError: Any other: the group was surely not made.
+        """
+        key = self._key_of(group)
+        if there := await self._lookup(key):
+            return there, False
+        await turn.take()
+        return await self._send(group, key, turn), True
+
+    async def _send(self, group: NewExperienceGroup, key: Hashable, turn: Turn) -> ExperienceGroup:
+        doubt: OutcomeUnknownError | None = None
+        while True:
+            try:
+                made = await self._transport.call(self._request(group), turn.call)
+            except OutcomeUnknownError as error:
+                if not turn.call.wanted:
+                    raise
+                doubt = error
+            except LosantError as error:
+                if doubt is None:
+                    raise
+                # This attempt made nothing, but an earlier one may still land.
+                raise OutcomeUnknownError(f"{doubt.message}; then: {error}") from error
+            else:
+                if doubt is not None:
+                    if not turn.call.wanted:
+                        raise doubt
+                    async with turn.given_up():
+                        await self._settle(key, turn, doubt, after=self._transport.retry.settle_time)
+                return made
+            # Looked for at once, and again when it should have landed.
+            for after in (0.0, self._transport.retry.settle_time):
+                async with turn.given_up():
+                    if there := await self._settle(key, turn, doubt, after=after):
+                        return there
+            if turn.call.attempts >= self._transport.retry.max_attempts:
+                raise doubt
+            logger.warning("%s: not there, so resending", doubt.message)
+
+    async def _settle(
+        self, key: Hashable, turn: Turn, doubt: OutcomeUnknownError, *, after: float
+    ) -> ExperienceGroup | None:
+        try:
+            await turn.call.wait_for(self._transport.sleep(after))
+            return await turn.call.wait_for(self._lookup(key, settling=True))
+        except DuplicateGroupError:
+            raise
+        except LosantError as error:
+            raise OutcomeUnknownError(f"{doubt.message}; looking for it: {error}") from error
+
+    async def _lookup(self, key: Hashable, *, settling: bool = False) -> ExperienceGroup | None:
+        found = await self._lookups.find(key, settling=settling)
+        if len(found) > 1:
+            ids = tuple(group.id for group in found)
+            raise DuplicateGroupError(
+                f"{len(ids)} groups have the {self._identity.describe(key)}: {', '.join(ids)}", ids
+            )
+        return found[0] if found else None
+
+    def _key_of(self, group: NewExperienceGroup) -> Hashable:
+        key = self._identity.key_of(group)
+        if key is None:
+            raise ValueError(f"group {group.name!r} has nothing to know it by: {self._identity!r}")
+        return key

@@ -1,0 +1,82 @@
+"""What makes two groups the same: their name under one parent, or a tag of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any, Protocol
+
+import attrs
+
+from .models import ExperienceGroup, NewExperienceGroup, check_tag_key
+
+Key = Hashable
+
+
+class Identity(Protocol):
+    """Tells which group is which. Made by `by_name` and `by_tag`."""
+
+    def key_of(self, group: ExperienceGroup | NewExperienceGroup) -> Key | None:
+        """What identifies the group; None if it has nothing that does."""
+
+    def query(self, keys: Iterable[Any]) -> dict[str, Any]:
+        """The advanced query that finds the groups with these keys, 100 at the most."""
+
+    def describe(self, key: Any) -> str:
+        """The key in words."""
+
+
+@attrs.frozen
+class ByName:
+    """See `by_name`."""
+
+    def key_of(self, group: ExperienceGroup | NewExperienceGroup) -> Key | None:
+        """The parent and the name."""
+        return (group.parent_id.lower() if group.parent_id else None, group.name)
+
+    def query(self, keys: Iterable[Any]) -> dict[str, Any]:
+        """One condition a parent, since names are only its own."""
+        names: dict[str | None, list[str]] = {}
+        for parent_id, name in keys:
+            names.setdefault(parent_id, []).append(name)
+        families = [{"parentId": parent_id, "name": {"$in": group}} for parent_id, group in names.items()]
+        return families[0] if len(families) == 1 else {"$or": families}
+
+    def describe(self, key: Any) -> str:
+        """The key in words."""
+        parent_id, name = key
+        return f"name {name!r} under {parent_id or 'the root'}"
+
+
+@attrs.frozen
+class ByTag:
+    """See `by_tag`."""
+
+    tag: str
+
+    def key_of(self, group: ExperienceGroup | NewExperienceGroup) -> Key | None:
+        """The value of the tag."""
+        return group.group_tags.get(self.tag)
+
+    def query(self, keys: Iterable[Any]) -> dict[str, Any]:
+        """One condition for all values."""
+        return {"groupTags": {self.tag: {"$in": list(keys)}}}
+
+    def describe(self, key: Any) -> str:
+        """The key in words."""
+        return f"tag {self.tag}={key}"
+
+
+def by_name() -> ByName:
+    """Groups are the same if they have the same name under the same parent."""
+    return ByName()
+
+
+def by_tag(key: str) -> ByTag:
+    """Groups are the same if their group tag `key` has the same value.
+
+    Raises:
+        TypeError: `key` is no text.
+        ValueError: `key` is no tag key: 1 to 255 letters, digits, `_` or `-`.
+    """
+    check_tag_key("key", key)
+    return ByTag(key)

@@ -1,0 +1,68 @@
+"""What a batch tells of its items: one outcome each, and a report that stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+from .models import ExperienceGroup, NewExperienceGroup
+
+Status = Literal["created", "existing", "failed", "unknown"]
+
+
+@attrs.frozen
+class Outcome:
+    """What became of one item of a batch.
+
+    Attributes:
+        index: Place of the item in the input, from 0.
+        request: The item as it was given.
+        group: The group that is there now; None unless `ok`.
+        error: Why there is none; None if `ok`.
+        status: `created`; `existing`, if it was there before; `failed`, if it is surely not there; `unknown`.
+    """
+
+    index: int
+    request: NewExperienceGroup | Mapping[str, Any]
+    group: ExperienceGroup | None
+    error: BaseException | None
+    status: Status
+
+    @property
+    def ok(self) -> bool:
+        """Whether the group is there."""
+        return self.status in ("created", "existing")
+
+
+@attrs.frozen
+class BatchReport:
+    """What became of all items of a batch: how many went well, and the outcomes of those that did not."""
+
+    created: int
+    existing: int
+    failed: tuple[Outcome, ...]
+    unknown: tuple[Outcome, ...]
+
+
+class Tally:
+    """Counts outcomes, and keeps those that did not go well."""
+
+    def __init__(self) -> None:
+        self._ok = {"created": 0, "existing": 0}
+        self._failed: list[Outcome] = []
+        self._unknown: list[Outcome] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one more."""
+        if outcome.status == "failed":
+            self._failed.append(outcome)
+        elif outcome.status == "unknown":
+            self._unknown.append(outcome)
+        else:
+            self._ok[outcome.status] += 1
+
+    def report(self) -> BatchReport:
+        """What was counted so far."""
+        return BatchReport(**self._ok, failed=tuple(self._failed), unknown=tuple(self._unknown))

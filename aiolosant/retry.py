@@ -1,0 +1,79 @@
+"""When a request is sent again, and after how long: decisions without any I/O."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import attrs
+
+
+def _non_negative(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{field.name} must be 0 or more seconds, not {value}")
+
+
+def _positive(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{field.name} must be more than 0 seconds, not {value}")
+
+
+def _count(_policy: object, field: attrs.Attribute[Any], value: int) -> None:
+    if not isinstance(value, int):
+        raise TypeError(f"{field.name} must be an integer, not {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{field.name} must be 1 or more, not {value}")
+
+
+@attrs.frozen
+class RetryPolicy:
+    """How persistent a client is. Times are in seconds.
+
+    Args:
+        max_attempts: How often one request is sent at the most, 1 or more; 1 for never again.
+        first_delay: The longest wait before the second attempt; it doubles with each further one.
+        max_delay: The longest wait that doubling leads to. What is really waited is drawn between 0 and that.
+        attempt_timeout: How long one attempt may take.
+        settle_time: How long a write whose answer was lost may still take to show in a list.
+        max_pause: The longest pause that a server may ask for with `Retry-After`; a longer one is an error.
+
+    Raises:
+        TypeError: `max_attempts` is no integer.
+        ValueError: A value is out of its range. Both messages name the argument.
+    """
+
+    max_attempts: int = attrs.field(default=5, validator=_count)
+    first_delay: float = attrs.field(default=0.25, validator=_non_negative)
+    max_delay: float = attrs.field(default=30.0, validator=_non_negative)
+    attempt_timeout: float = attrs.field(default=20.0, validator=_positive)
+    settle_time: float = attrs.field(default=2.0, validator=_non_negative)
+    max_pause: float = attrs.field(default=60.0, validator=_non_negative)
+
+    def delay(self, attempts: int, draw: float) -> float:
+        """Seconds to wait after `attempts` attempts: exponential with full jitter, `draw` being a number in [0, 1).
+
+        See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
+        """
+        # Beyond 2 ** 64 any first delay has long reached the maximum.
+        return draw * min(self.max_delay, self.first_delay * 2.0 ** min(attempts - 1, 64))
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds that a `Retry-After` header asks to wait, given as a number or as a date; None for nonsense.
+
+    See https://www.rfc-editor.org/rfc/rfc9110#name-retry-after.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - now).total_seconds())

@@ -1,0 +1,199 @@
+"""Finds out how many requests the server takes, for all calls of one client together.
+
+Losant publishes no quota and sends no header that tells one; all there is to go by is which requests it refuses (429).
+A window of requests in flight opens quickly until a noticeable share of them is refused. From then on requests are
+paced at a learned rate: what the server let through when it refused. The rate then follows a cubic curve over time, as
+TCP's congestion window does in RFC 9438: quickly back to near the limit, slowly past it, then ever faster if nothing is
+refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+
+from .errors import ConfigurationError
+
+_FIRST_WINDOW = 16.0
+# A refusal adds 1 to the score and any other answer takes _FORGIVENESS off: up to 6 % refused at random never add up.
+_FORGIVENESS = 0.06
+_SCORE_TO_CUT = 8.0
+# After a cut: how far below the measured limit to start, and how long to take back to it.
+_DEPTH = 0.15
+_RECOVERY = 4.0
+_RECOVERY_REQUESTS = 400
+_SHORTEST_RECOVERY = 0.5
+# How many answers make a good measurement; one of fewer is tested sooner.
+_SAMPLE = 150
+_SLICE = 0.5
+_LATENESS = 0.005
+
+
+class Pace:
+    """When the next request may start, given how the last ones ended. Times are seconds of any one clock.
+
+    Only time in which somebody waited is counted: an idle hour says nothing about the server.
+    """
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._max_in_flight = max_in_flight
+        self._window = min(_FIRST_WINDOW, max_in_flight)
+        self._limit: float | None = None
+        self._confidence = 1.0
+        self._since_cut = 0.0
+        self._last_cut = -math.inf
+        self._score = 0.0
+        self._in_flight = 0
+        self._next_start = -math.inf
+        self._now: float | None = None
+        self._current = _Slice()
+        self._previous = _Slice()
+
+    @property
+    def rate(self) -> float:
+        """Requests a second; infinite until a limit was found."""
+        if self._limit is None:
+            return math.inf
+        # A slow server gives fewer answers to judge by, so its rate moves more slowly.
+        recovery = self._confidence * max(_RECOVERY, _RECOVERY_REQUESTS / self._limit)
+        recovery = max(recovery, _SHORTEST_RECOVERY)
+        return float(self._limit * (1 + _DEPTH * (self._since_cut / recovery - 1) ** 3))
+
+    def delay(self, now: float) -> float:
+        """Seconds until a request may start; infinite while only the end of another can tell."""
+        if self._in_flight >= int(self._window):
+            return math.inf
+        return max(0.0, self._next_start - now)
+
+    def start(self, now: float) -> None:
+        """A request starts."""
+        self._in_flight += 1
+        gap = 1 / self.rate
+        # What timers are late by may be caught up with, but not what nobody asked for.
+        self._next_start = max(self._next_start, now - max(gap, _LATENESS)) + gap
+
+    def tick(self, now: float, *, waited: bool) -> None:
+        """Time has passed, and somebody waited all the while, or nobody did."""
+        if self._now is not None and waited:
+            self._since_cut += now - self._now
+            self._current.seconds += now - self._now
+            if self._current.seconds >= _SLICE and self._current.answers >= _SAMPLE / 2:
+                self._previous, self._current = self._current, _Slice()
+        self._now = now
+
+    def end(self, now: float, started: float, *, refused: bool | None, waiting: bool) -> None:
+        """A request ended: refused, taken, or (None) without any word of the server's."""
+        self._in_flight -= 1
+        # Those that were on the way at the last cut are of the wave that caused it.
+        if refused is None or started < self._last_cut:
+            return
+        self._current.answers += 1
+        if refused:
+            self._current.refused += 1
+            self._score += 1
+            if self._score >= _SCORE_TO_CUT:
+                self._cut(now)
+        else:
+            self._score = max(0.0, self._score - _FORGIVENESS)
+            if self._limit is None and waiting:
+                self._window = min(self._max_in_flight, self._window + 1)
+
+    def _cut(self, now: float) -> None:
+        answers = self._current.answers + self._previous.answers
+        refused = self._current.refused + self._previous.refused
+        seconds = self._current.seconds + self._previous.seconds
+        offered = min(self.rate, answers / seconds) if seconds > 0 else min(self.rate, answers)
+        # Half at the most: what was measured may be from before the limit moved, and is soon measured again.
+        self._limit = max(0.5, offered * max(0.5, 1 - refused / answers))
+        self._confidence = min(1.0, answers / _SAMPLE)
+        self._since_cut = 0.0
+        self._last_cut = now
+        self._score = 0.0
+        self._current, self._previous = _Slice(), _Slice()
+        # From here on the rate is the bound.
+        self._window = self._max_in_flight
+        self._next_start = max(self._next_start, now)
+
+
+class _Slice:
+    """What was answered in a stretch of time."""
+
+    __slots__ = ("answers", "refused", "seconds")
+
+    def __init__(self) -> None:
+        self.answers = 0
+        self.refused = 0
+        self.seconds = 0.0
+
+
+class Throttle:
+    """Lets requests start, first come, first served, at the pace that the server can take.
+
+    Args:
+        max_in_flight: The most requests under way at a time, 1 or more.
+    """
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._pace = Pace(max_in_flight)
+        self._waiters: deque[asyncio.Future[float]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._paused_until = -math.inf
+
+    async def acquire(self) -> float:
+        """Wait for a turn; returns the time of its start, to be handed to `release` when the attempt has ended."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[float] = loop.create_future()
+        self._tick()
+        self._waiters.append(turn)
+        self._admit()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            # The turn may have come just before the cancellation.
+            if not turn.cancelled() and turn.exception() is None:
+                self.release(turn.result(), refused=None)
+            raise
+
+    def release(self, started: float, *, refused: bool | None) -> None:
+        """An attempt has ended: the server refused it with 429, took it, or (None) said nothing."""
+        self._tick()
+        self._pace.end(asyncio.get_running_loop().time(), started, refused=refused, waiting=bool(self._waiters))
+        self._admit()
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing start for so long, because the server asked for it."""
+        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
+
+    def close(self) -> None:
+        """Turn away all that wait, with a ConfigurationError."""
+        while self._waiters:
+            turn = self._waiters.popleft()
+            if not turn.done():
+                turn.set_exception(ConfigurationError("the client was closed"))
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _tick(self) -> None:
+        now = asyncio.get_running_loop().time()
+        # A pause that the server asked for says nothing about its rate.
+        self._pace.tick(now, waited=bool(self._waiters) and now >= self._paused_until)
+
+    def _admit(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._tick()
+        loop = asyncio.get_running_loop()
+        while self._waiters:
+            if self._waiters[0].done():  # its caller was cancelled
+                self._waiters.popleft()
+                continue
+            now = loop.time()
+            delay = max(self._pace.delay(now), self._paused_until - now)
+            if delay > 0:
+                if delay < math.inf:
+                    self._timer = loop.call_later(delay, self._admit)
+                return
+            self._pace.start(now)
+            self._waiters.popleft().set_result(now)
