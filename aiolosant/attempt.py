@@ -88,10 +88,10 @@ def judge_answer(request: Request[T], status: int, body: bytes, retry_after: flo
         )
     try:
         return Attempt(Proof.APPLIED, result=request.decode(body), status=status)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         error = ResponseFormatError(f"the answer was not understood: {problem}")
         # What is no JSON broke off or comes from elsewhere; JSON of a wrong shape will have it the next time too.
-        passing = not isinstance(problem, msgspec.ValidationError)
+        passing = not isinstance(problem, msgspec.ValidationError | RecursionError)
         return Attempt(Proof.UNKNOWN, error=error, passing=passing, status=status)
 
 

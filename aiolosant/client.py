@@ -6,9 +6,9 @@ import ipaddress
 import os
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from .auth import Auth, TokenProvider
 from .errors import ConfigurationError
@@ -58,6 +58,8 @@ class LosantClient:
         max_in_flight: int = 64,
         allow_http: bool = False,
     ) -> None:
+        if not isinstance(timeout, int | float):
+            raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
         if not timeout > 0:
             raise ValueError(f"timeout must be more than 0 seconds, not {timeout}")
         if not isinstance(retry, RetryPolicy):
@@ -66,13 +68,18 @@ class LosantClient:
             raise TypeError(f"max_in_flight must be an integer, not {type(max_in_flight).__name__}")
         if max_in_flight < 1:
             raise ValueError(f"max_in_flight must be 1 or more, not {max_in_flight}")
+        if session is not None and not isinstance(session, aiohttp.ClientSession):
+            raise TypeError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
         if session is not None and session.auth is not None:
             raise ConfigurationError("the session has an auth= of its own, which collides with the token; leave it out")
+        auth = Auth(token)
+        if token in (application_id, base_url):
+            raise ValueError("application_id or base_url is the token; the arguments have been mixed up")
         self._application_id = None if application_id is None else check_id("application_id", application_id)
         self._base_url = _checked_base_url(base_url, allow_http=allow_http)
         self._transport = Transport(
             self._base_url,
-            auth=Auth(token),
+            auth=auth,
             session=session,
             timeout=timeout,
             retry=retry,
@@ -149,14 +156,20 @@ class Application:
 
 
 def _checked_base_url(base_url: str, *, allow_http: bool) -> str:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"base_url must be an http(s) address such as https://api.losant.com, not {base_url!r}")
-    if parts.query or parts.fragment or parts.username or parts.password:
+    if not isinstance(base_url, str):
+        raise TypeError(f"base_url must be text, not {type(base_url).__name__}")
+    wanted = f"base_url must be an http(s) address such as https://api.losant.com, not {base_url!r}"
+    if any(mark in base_url for mark in "?#@"):
         raise ValueError("base_url must have no query, no fragment and no user name")
-    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
+    try:
+        url = URL(base_url)
+    except ValueError as problem:
+        raise ValueError(f"{wanted}: {problem}") from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(wanted)
+    if url.scheme == "http" and not allow_http and not _is_loopback(url.host):
         raise ConfigurationError(
-            f"the token would travel unencrypted to {parts.hostname}; use https, or allow_http=True if you mean it"
+            f"the token would travel unencrypted to {url.host}; use https, or allow_http=True if you mean it"
         )
     return base_url.rstrip("/")
 

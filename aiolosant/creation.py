@@ -16,10 +16,10 @@ from typing import Any
 
 from . import wire
 from .attempt import Request
-from .batch import Turn
 from .errors import DuplicateGroupError, LosantError, OutcomeUnknownError
 from .keys import Identity
 from .models import ExperienceGroup, NewExperienceGroup
+from .run import Turn
 from .transport import Transport
 
 logger = logging.getLogger("aiolosant")

@@ -9,13 +9,14 @@ from typing import Any, Literal, Unpack
 
 from . import wire
 from .attempt import Request
-from .batch import Batch, Run, Turn
+from .batch import Batch
 from .creation import MOST_KEYS, ExactlyOnce
-from .errors import DuplicateGroupError, LosantError, OutcomeUnknownError
+from .errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
 from .keys import ByName, ByTag, Identity
 from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes, check_id
 from .outcomes import Outcome, Status
 from .paging import Paginator
+from .run import Run, Turn
 from .transport import Call, Transport
 
 SortField = Literal["name", "id", "creationDate", "lastUpdated"]
@@ -62,9 +63,13 @@ class ExperienceGroups:
             start_page: Zero-based number of the first page, in pages of `per_page`.
 
         Raises:
+            TypeError: An argument is of a wrong type.
             ValueError: An argument is not one of these, or there are both a filter and a query: the server would
                 drop the filter.
         """
+        filter = _checked_filter(filter)  # noqa: A001 - as above
+        if query is not None and not isinstance(query, Mapping):
+            raise TypeError(f"query must be a mapping, not {type(query).__name__}")
         _check_choice("sort_field", sort_field, _SORT_FIELDS)
         _check_choice("sort_direction", sort_direction, _SORT_DIRECTIONS)
         _check_choice("filter_field", filter_field, ("name",))
@@ -123,9 +128,10 @@ class ExperienceGroups:
             TypeError: An argument is of a wrong type.
             ValueError: The group lacks what `unique_by` goes by.
         """
-        request = self._create_request(group)
+        if not isinstance(group, NewExperienceGroup):
+            raise TypeError(f"group must be a NewExperienceGroup, not {type(group).__name__}")
         if unique_by is None:
-            return await self._transport.call(request)
+            return await self._transport.call(self._create_request(group))
         turn = Turn(Call(self._transport.timeout))
         turn.call.start()
         return (await self._exactly_once(unique_by).create(group, turn))[0]
@@ -152,7 +158,13 @@ class ExperienceGroups:
         Raises:
             NotFoundError: There is no such group, or no such application.
         """
-        await self._transport.call(Request("DELETE", self._group_path(group_id), wire.decode_success))
+        call = Call(self._transport.timeout)
+        try:
+            await self._transport.call(Request("DELETE", self._group_path(group_id), wire.decode_success), call)
+        except NotFoundError:
+            # Gone by an earlier attempt of ours, whose answer was lost.
+            if not call.doubtful:
+                raise
 
     def create_many(
         self,
@@ -182,38 +194,40 @@ class ExperienceGroups:
         _check_range("concurrency", concurrency, 1)
         options: dict[str, Any] = {"concurrency": concurrency, "ordered": ordered, "transport": self._transport}
         if unique_by is None:
-            return Batch(Run(groups, self._create_one, **options))
+            return Batch(Run(groups, _to_new_group, self._create_one, **options))
         once = self._exactly_once(unique_by, gather=True)
+
+        def prepare(item: object) -> NewExperienceGroup:
+            group = _to_new_group(item)
+            once.claim(group)
+            return group
+
         work = functools.partial(self._create_one, once=once)
-        return Batch(Run(groups, work, fill=MOST_KEYS, at_end=once.close, **options))
+        return Batch(Run(groups, prepare, work, fill=MOST_KEYS, at_end=once.close, **options))
 
     async def _create_one(
         self,
         index: int,
         item: NewExperienceGroup | Mapping[str, Any],
+        group: NewExperienceGroup,
         turn: Turn,
         once: ExactlyOnce | None = None,
     ) -> Outcome:
         try:
-            group = wire.new_group(item) if isinstance(item, Mapping) else item
-            request = self._create_request(group)
             if once is None:
                 await turn.take()
-                made = await self._transport.call(request, turn.call)
-                return Outcome(index, item, made, None, "created")
-            once.claim(group)
-            made, is_new = await once.create(group, turn)
-            return Outcome(index, item, made, None, "created" if is_new else "existing")
+                made, is_new = await self._transport.call(self._create_request(group), turn.call), True
+            else:
+                made, is_new = await once.create(group, turn)
         except OutcomeUnknownError as error:
             return Outcome(index, item, None, error, "unknown")
-        except (LosantError, ValueError, TypeError) as error:
+        except LosantError as error:
             # Several groups where one was sent: that one is surely not missing.
             status: Status = "unknown" if isinstance(error, DuplicateGroupError) and turn.call.attempts else "failed"
             return Outcome(index, item, None, error, status)
+        return Outcome(index, item, made, None, "created" if is_new else "existing")
 
     def _create_request(self, group: NewExperienceGroup) -> Request[ExperienceGroup]:
-        if not isinstance(group, NewExperienceGroup):
-            raise TypeError(f"group must be a NewExperienceGroup, not {type(group).__name__}")
         body = wire.encode(wire.to_object(group))
         return Request("POST", self._path, wire.decode_group, body=body, repeatable=False)
 
@@ -229,13 +243,34 @@ class ExperienceGroups:
         return f"{self._path}/{check_id('group_id', group_id)}"
 
 
+def _to_new_group(item: object) -> NewExperienceGroup:
+    if isinstance(item, Mapping):
+        return wire.new_group(item)
+    if not isinstance(item, NewExperienceGroup):
+        raise TypeError(f"a group must be a NewExperienceGroup or a mapping, not {type(item).__name__}")
+    return item
+
+
+def _checked_filter(value: object) -> str:
+    """The filter to send; text that cannot be sent would be sent as another filter, or as none."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError(f"filter must be text, not {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"filter is no valid Unicode text: {error}") from None
+    return value.strip()
+
+
 def _check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{argument} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def _check_range(argument: str, value: object, minimum: int, maximum: int | None = None) -> None:
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{argument} must be an integer, not {type(value).__name__}")
     if value < minimum or (maximum is not None and value > maximum):
         upper = "or more" if maximum is None else f"to {maximum}"

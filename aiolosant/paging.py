@@ -12,7 +12,6 @@ from .errors import ResponseFormatError
 from .models import Page
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 FetchPage = Callable[[int, int], Awaitable[Page[T]]]
 """Asks for one page, given its zero-based number and the items per page."""
@@ -61,7 +60,14 @@ class Paginator(Generic[T]):
         return page.total_count
 
     async def to_list(self, limit: int | None = None) -> list[T]:
-        """All items, or the first `limit` of them."""
+        """All items, or the first `limit` of them, 0 or more.
+
+        Raises:
+            TypeError: `limit` is no integer.
+            ValueError: `limit` is below 0.
+        """
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
+            raise TypeError(f"limit must be an integer, not {type(limit).__name__}")
         if limit is not None and limit < 0:
             raise ValueError(f"limit must be 0 or more, not {limit}")
         items: list[T] = []
@@ -74,8 +80,8 @@ class Paginator(Generic[T]):
         return items
 
 
-class _Walk(Generic[T_co]):
-    """What both iterators are: closable, and for one consumer at a time."""
+class _Walk:
+    """What both iterators are: iterable and closable."""
 
     def __aiter__(self) -> Self:
         return self
@@ -90,10 +96,10 @@ class _Walk(Generic[T_co]):
 
     async def aclose(self) -> None:
         """End the walk: there is nothing more in it."""
-        raise NotImplementedError
+        raise NotImplementedError  # each knows what it has to end
 
 
-class PageIterator(_Walk[T]):
+class PageIterator(_Walk, Generic[T]):
     """One walk over the pages of a list.
 
     After a page that failed, going on asks for the same page again.
@@ -105,9 +111,10 @@ class PageIterator(_Walk[T]):
         self._offset = offset
         self._busy = False
         self._done = False
+        self._closed = False
 
     async def __anext__(self) -> Page[T]:
-        if self._done:
+        if self._done or self._closed:
             raise StopAsyncIteration
         if self._busy:
             raise RuntimeError("this walk is already waiting for a page; each consumer needs a walk of its own")
@@ -116,6 +123,8 @@ class PageIterator(_Walk[T]):
             page = await self._page_at_offset()
         finally:
             self._busy = False
+        if self._closed:
+            raise StopAsyncIteration
         start = page.number * page.per_page
         skipped = self._offset - start
         self._offset = start + page.per_page
@@ -143,10 +152,10 @@ class PageIterator(_Walk[T]):
 
     async def aclose(self) -> None:
         """End the walk: there is nothing more in it."""
-        self._done = True
+        self._closed = True
 
 
-class ItemIterator(_Walk[T]):
+class ItemIterator(_Walk, Generic[T]):
     """One walk over the items of a list."""
 
     def __init__(self, pages: PageIterator[T]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib.metadata
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -133,6 +134,9 @@ class Transport:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._on_wire = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         # Tests put others in their place.
         self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
         self.draw: Callable[[], float] = random.random
@@ -151,10 +155,13 @@ class Transport:
         self._throttle.close()
         for callback in tuple(self.at_close):
             callback()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        if self._session is not None and self._owns_session:
-            await self._session.close()
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            await self._quiet.wait()
+        finally:
+            if self._session is not None and self._owns_session:
+                await self._session.close()
 
     async def call(self, request: Request[T], call: Call | None = None) -> T:
         """The decoded answer. What may be sent again, is, as long as the policy and the call's time allow.
@@ -220,20 +227,30 @@ class Transport:
             session = self._ready_session()
             if call.left() <= 0:
                 raise call.out_of_time()
-            call.attempts += 1
-            call.on_wire = True
-            attempt: Attempt[T] | None = None
-            try:
+            doubtful_before = call.doubtful
+            with self._wire_taken(call):
                 attempt = await self._attempt(session, request, token, min(self.retry.attempt_timeout, call.left()))
-            finally:
-                call.on_wire = False
-                # Without an attempt to speak of, this was cancelled in the middle.
-                call.doubtful |= attempt is None or attempt.proof is Proof.UNKNOWN
+                call.doubtful = doubtful_before or attempt.proof is Proof.UNKNOWN
             if attempt.status is not None:
                 refused = attempt.status == 429
             return attempt
         finally:
             self._throttle.release(started, refused=refused)
+
+    @contextlib.contextmanager
+    def _wire_taken(self, call: Call) -> Iterator[None]:
+        call.attempts += 1
+        # Until the attempt has told how it ended; a cancellation in its middle leaves it at that.
+        call.on_wire = call.doubtful = True
+        self._on_wire += 1
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            call.on_wire = False
+            self._on_wire -= 1
+            if not self._on_wire:
+                self._quiet.set()
 
     async def _attempt(
         self, session: aiohttp.ClientSession, request: Request[T], token: str, seconds: float
@@ -242,16 +259,18 @@ class Transport:
         try:
             async with asyncio.timeout(seconds):
                 status, headers, answer = await self._exchange(session, request, token, body)
-        except _FAILURES as failure:
+        except Exception as failure:  # noqa: BLE001 - beside aiohttp's, a hook of the caller's session may raise any
             cause = failure.__cause__ if isinstance(failure, _NoHiddenResend) else failure
             sent = body.started if body else not isinstance(cause, _BEFORE_SENDING)
             attempt: Attempt[T] = judge_failure(
-                _explain(cause, seconds), sent=sent, passing=not isinstance(cause, _AnswerTooLarge)
+                _explain(cause, seconds, token), sent=sent, passing=isinstance(cause, aiohttp.ClientError | OSError)
             )
             logger.debug("%s %s: %s, %s", request.method, request.path, type(cause).__name__, attempt.proof.value)
             return attempt
         logger.debug("%s %s: %d", request.method, request.path, status)
         retry_after = parse_retry_after(headers.get("Retry-After"), datetime.now(UTC))
+        if token.encode() in answer and status >= 300:
+            answer = answer.replace(token.encode(), b"***")  # an error that quotes our request must not show it
         return judge_answer(request, status, answer, retry_after)
 
     def _ready_session(self) -> aiohttp.ClientSession:
@@ -273,12 +292,15 @@ class Transport:
     async def _exchange(
         self, session: aiohttp.ClientSession, request: Request[Any], token: str, body: _MarkedBody | None
     ) -> tuple[int, Mapping[str, str], bytes]:
+        headers = {**_standing_headers(), "Authorization": f"Bearer {token}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"  # a session's own default would win over the body's
         async with session.request(
             request.method,
             URL(self._base_url + request.path),
             params={**_PARAMS, **request.params},
             data=body,
-            headers={**_standing_headers(), "Authorization": f"Bearer {token}"},
+            headers=headers,
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=True,
@@ -294,19 +316,23 @@ class Transport:
             return response.status, response.headers, b"".join(chunks)
 
 
-def _explain(cause: BaseException | None, seconds: float) -> LosantError:
+def _explain(cause: BaseException | None, seconds: float, token: str) -> LosantError:
     """An error of ours for whatever kept an attempt from its answer."""
     error: LosantError
     if isinstance(cause, aiohttp.ClientResponseError):
         # Its repr shows the Authorization header, so it must not travel along as a cause.
-        return TransportError(f"no valid HTTP answer: {cause.message}")
+        return TransportError(f"no valid HTTP answer: {cause.message[:500].replace(token, '***')}")
     if isinstance(cause, TimeoutError):
-        error = RequestTimeoutError(f"no answer within {seconds:.3g} seconds")
-    elif isinstance(cause, _AnswerTooLarge):
+        return RequestTimeoutError(f"no answer within {seconds:.3g} seconds")
+    if isinstance(cause, _AnswerTooLarge):
         error = ResponseFormatError(f"the answer is larger than {_MAX_ANSWER >> 20} MiB")
     else:
-        error = TransportError(f"no answer: {cause or type(cause).__name__}")
+        error = TransportError(f"no answer: {str(cause)[:500].replace(token, '***') or type(cause).__name__}")
     error.__cause__ = cause
+    # The frames of aiohttp hold our headers, and what shows tracebacks may show locals.
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
     return error
 
 
@@ -356,5 +382,4 @@ async def _no_hidden_resend(
         raise _NoHiddenResend from error
 
 
-_FAILURES = (aiohttp.ClientError, OSError, _NoHiddenResend, _AnswerTooLarge)
 _BEFORE_SENDING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)

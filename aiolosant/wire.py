@@ -41,7 +41,16 @@ _converter.register_unstructure_hook_factory(
 _converter.register_unstructure_hook(
     datetime, lambda date: date.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 )
-_encoder = msgspec.json.Encoder()
+
+
+def _plain_text(value: object) -> str:
+    """Text of a subclass, such as a template's markup, as plain text."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain_text)
 
 
 def to_object(message: NewExperienceGroup | ExperienceGroup) -> dict[str, Any]:
@@ -89,10 +98,11 @@ _AnsweredPage = msgspec.defstruct(
     ],
     rename="camel",
 )
-_GivenTag = _mirror(DeviceTag, get_type_hints(DeviceTag), absent=msgspec.UNSET, forbid_unknown_fields=True)
+# The API takes null for a parent and a device query alone.
+_GivenTag = _mirror(DeviceTag, {"key": str, "value": str}, absent=msgspec.UNSET, forbid_unknown_fields=True)
 _Given = _mirror(
     NewExperienceGroup,
-    get_type_hints(NewExperienceGroup) | {"device_tags": GenericAlias(list, _GivenTag)},
+    get_type_hints(NewExperienceGroup) | {"description": str, "device_tags": GenericAlias(list, _GivenTag)},
     absent=msgspec.UNSET,
     forbid_unknown_fields=True,
 )
@@ -105,11 +115,6 @@ _error_decoder = msgspec.json.Decoder(_Error)
 _success_decoder = msgspec.json.Decoder(_Success)
 
 
-def decode(body: bytes) -> Any:
-    """Any JSON, as dicts, lists, texts and numbers."""
-    return msgspec.json.decode(body)
-
-
 def decode_group(body: bytes) -> ExperienceGroup:
     """The group that get, create and update answer."""
     return _to_group(_group_decoder.decode(body))
@@ -118,6 +123,10 @@ def decode_group(body: bytes) -> ExperienceGroup:
 def decode_page(body: bytes, *, number: int, per_page: int) -> Page[ExperienceGroup]:
     """The page that list answers; `number` and `per_page` are what was asked for, should the answer not say."""
     page: Any = _page_decoder.decode(body)
+    more = page.total_count is not None and number * per_page + len(page.items) < page.total_count
+    if page.per_page is None and page.items and more:
+        # A short page that others follow: the server gives fewer at a time than it was asked for.
+        per_page = min(per_page, len(page.items))
     return Page(
         items=tuple(map(_to_group, page.items)),
         number=number if page.page is None else page.page,
@@ -139,7 +148,7 @@ def decode_error(body: bytes) -> tuple[str, str]:
         error: Any = _error_decoder.decode(body)
     except ValueError:
         return "", body[:2000].decode(errors="replace").strip()[:500]
-    return error.type, error.message[:500]
+    return error.type[:500], error.message[:500]
 
 
 def new_group(mapping: Mapping[str, Any]) -> NewExperienceGroup:

@@ -1,6 +1,7 @@
 """Servers that misbehave, and mocked answers: what the emulator is too well-bred for."""
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -15,7 +16,8 @@ class MockedResponse(aiohttp.ClientResponse):
     """What aioresponses makes, with the argument that newer aiohttp insists on."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("stream_writer", SimpleNamespace(output_size=0))
+        if "stream_writer" in inspect.signature(aiohttp.ClientResponse).parameters:
+            kwargs.setdefault("stream_writer", SimpleNamespace(output_size=0))
         super().__init__(*args, **kwargs)
 
 

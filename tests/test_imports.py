@@ -14,7 +14,7 @@ PACKAGE = Path(aiolosant.__file__).parent
 # Each imports only what stands before it.
 ORDER = [
     *("errors", "models", "query", "keys", "wire", "tree", "retry", "attempt", "auth", "throttle", "transport"),
-    *("paging", "outcomes", "batch", "creation", "groups", "client", "reconcile", "pytest_plugin", "cli"),
+    *("paging", "outcomes", "run", "batch", "creation", "groups", "client", "reconcile", "pytest_plugin", "cli"),
 ]
 NO_IO = {"errors", "models", "query", "keys", "wire", "tree", "retry", "attempt", "reconcile.diff"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

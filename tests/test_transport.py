@@ -1,9 +1,12 @@
 """Sending: one attempt a call, and what each way of failing is called."""
 
 import asyncio
+import json
 import logging
+import pickle
 import re
 import traceback
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -23,6 +26,7 @@ from aiolosant import (
     RetryPolicy,
     ServerError,
     TransportError,
+    by_name,
     errors,
     transport,
 )
@@ -61,6 +65,7 @@ async def test_the_exact_request_of_a_create() -> None:
         "Accept": "application/json",
         "Accept-Version": "^1.29.3",
         "Authorization": f"Bearer {TOKEN}",
+        "Content-Type": "application/json",
     }
     assert call.kwargs["allow_redirects"] is False
 
@@ -198,20 +203,43 @@ async def test_an_answer_that_is_too_large_is_refused(monkeypatch: pytest.Monkey
             await losant.experience_groups.get(GROUP)
 
 
-async def test_the_token_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
-    """Not in a repr, a log, a message, or the traceback of any error with all its causes."""
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and all that it was raised from or in the handling of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+ECHO = f"bad header: Authorization: Bearer {TOKEN}".encode()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        cut,
+        answer("garbage"),
+        answer(f"HTTP/1.1 200 OK\r\nAuthorization Bearer {TOKEN}"),
+        answer("HTTP/1.1 401 No", ECHO),
+        answer("HTTP/1.1 400 No", b'{"type": "' + ECHO + b'", "message": "' + ECHO + b'"}'),
+        answer("HTTP/1.1 500 No", ECHO),
+        answer(OK, b'{"id": 1}'),
+        answer(OK, ECHO),
+        answer(CREATED, b"", length=100, cut=True),
+    ],
+)
+@pytest.mark.parametrize("verb", ["get", "create"])
+async def test_the_token_shows_nowhere(script: Script, verb: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Not in a log, nor in a repr, message, traceback or pickle of any error and all its causes."""
     caplog.set_level(logging.DEBUG)
-    scripts = [cut, answer("garbage"), answer("HTTP/1.1 401 No", b"{}"), answer(OK, b"x"), answer(CREATED)]
-    async with raw_server(*scripts) as server, client(server.url) as losant:
-        texts = [repr(losant), repr(vars(losant.experience_groups))]
-        for _ in scripts:
-            try:
-                await losant.experience_groups.get(GROUP)
-            except LosantError as error:
-                texts += traceback.format_exception(error)
-                texts += [repr(error), repr(error.__cause__), repr(error.__context__)]
-    texts += [record.getMessage() for record in caplog.records if record.name != "asyncio"]
-    assert len(texts) > 15
+    async with raw_server(script) as server, client(server.url) as losant:
+        groups = losant.experience_groups
+        with pytest.raises(LosantError) as caught:
+            await (groups.get(GROUP) if verb == "get" else groups.create(NewExperienceGroup("a")))
+        texts = [repr(losant), repr(vars(groups)), *traceback.format_exception(caught.value)]
+    for error in chain(caught.value):
+        assert not isinstance(error, aiohttp.ClientResponseError)
+        texts += [repr(error), str(error), repr(vars(error))]
+    texts += [str(pickle.dumps(caught.value)), *(record.getMessage() for record in caplog.records)]
     assert not [text for text in texts if TOKEN in text]
 
 
@@ -245,7 +273,9 @@ async def test_every_error_of_aiohttp_is_mapped(
     async with client("http://127.0.0.1:1") as losant:
         with pytest.raises(errors.LosantError) as caught:
             await losant.experience_groups.get(GROUP)
-    assert isinstance(caught.value, TransportError)
+    expected = RequestTimeoutError if issubclass(kind, TimeoutError) else TransportError
+    assert type(caught.value) is expected
+    assert not any(isinstance(error, aiohttp.ClientResponseError) for error in chain(caught.value))
 
 
 async def test_a_callers_session_is_used_and_left_open() -> None:
@@ -280,3 +310,211 @@ async def test_cancelling_a_call_leaves_nothing() -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
         assert (await losant.experience_groups.get(GROUP)).id == GROUP
+
+
+async def test_whatever_a_hook_of_the_callers_session_raises_is_ours() -> None:
+    """A create that had left is unknown, though what failed was a trace of the caller's own."""
+
+    async def fail(*_args: object) -> None:
+        raise ValueError("a mistake in the caller's trace")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(fail)
+    async with (
+        raw_server(answer(CREATED, sample("group"))) as server,
+        aiohttp.ClientSession(trace_configs=[trace]) as session,
+        client(server.url, session=session) as losant,
+    ):
+        with pytest.raises(OutcomeUnknownError, match="a mistake in the caller's trace"):
+            await losant.experience_groups.create(NewExperienceGroup("a"))
+
+
+async def test_an_answer_that_is_too_deep_is_refused() -> None:
+    """JSON that nests without end is an answer that cannot be understood, not a RecursionError."""
+    body = b'{"id": "1", "name": "a", "x": ' + b"[" * 100_000
+    async with raw_server(answer(OK, body)) as server, client(server.url) as losant:
+        with pytest.raises(ResponseFormatError, match="was not understood"):
+            await losant.experience_groups.get(GROUP)
+
+
+async def test_closing_lets_a_single_call_end() -> None:
+    """A create on the wire has its answer, though the client is closed meanwhile."""
+    gate = asyncio.Event()
+
+    async def wait(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        await answer(CREATED, sample("group"))(_reader, writer)
+
+    async with raw_server(wait) as server:
+        losant = client(server.url)
+        creating = asyncio.create_task(losant.experience_groups.create(NewExperienceGroup("a")))
+        while not server.requests:
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(losant.close())
+        await asyncio.sleep(0)
+        gate.set()
+        assert (await creating).id == GROUP
+        await closing
+
+
+async def test_a_close_that_is_cancelled_still_closes_the_session() -> None:
+    """Our own session is closed in the end, however impatient the caller is."""
+    async with raw_server(silence) as server:
+        losant = client(server.url)
+        call = asyncio.create_task(losant.experience_groups.get(GROUP))
+        while not server.requests:
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(losant.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        with pytest.raises(LosantError):
+            await call
+
+
+async def test_a_server_that_counts_fewer_items_a_page_is_followed() -> None:
+    """Asked for 100 a page it gives 50, says so or not, and no item is left out."""
+
+    def page(number: int, *, says: bool) -> bytes:
+        items = [{"id": "1", "name": str(n)} for n in range(120)[number * 50 : (number + 1) * 50]]
+        return json.dumps(
+            {"items": items, "totalCount": 120} | ({"page": number, "perPage": 50} if says else {})
+        ).encode()
+
+    for says in (True, False):
+        scripts = [answer(OK, page(number, says=says)) for number in range(3)]
+        async with raw_server(*scripts) as server, client(server.url) as losant:
+            names = [group.name async for group in losant.experience_groups.list(per_page=100)]
+        assert names == [str(n) for n in range(120)]
+        assert len(server.requests) == 3
+
+
+ALWAYS = [cut, answer("HTTP/1.1 503 No"), answer("HTTP/1.1 429 No"), answer(OK, b"<html>")]
+
+
+@pytest.mark.parametrize("script", ALWAYS)
+async def test_a_read_is_resent_as_often_as_the_policy_says(script: Script) -> None:
+    """What passes is tried again; the error tells how often; our attempts are the server's log."""
+    policy = RetryPolicy(max_attempts=3, first_delay=0)
+    async with raw_server(script, script, script) as server, client(server.url, retry=policy) as losant:
+        with pytest.raises(LosantError, match="3 attempts"):
+            await losant.experience_groups.get(GROUP)
+    assert len(server.requests) == 3
+    async with (
+        raw_server(script, script, answer(OK, sample("group"))) as server,
+        client(server.url, retry=policy) as losant,
+    ):
+        assert (await losant.experience_groups.get(GROUP)).id == GROUP
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        answer("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/"),
+        answer("HTTP/1.1 400 No"),
+        answer(OK, b'{"id": 1}'),
+    ],
+)
+async def test_what_will_not_change_is_not_resent(script: Script) -> None:
+    """A redirect, a refusal and a wrong type are raised at once."""
+    async with raw_server(script) as server, client(server.url, retry=RetryPolicy(first_delay=0)) as losant:
+        with pytest.raises(LosantError, match="1 attempt"):
+            await losant.experience_groups.get(GROUP)
+    assert len(server.requests) == 1
+
+
+async def test_an_update_is_resent_and_a_create_only_if_it_was_refused() -> None:
+    """A create is sent again after 408, 425 and 429 alone, unless something tells groups apart."""
+    policy = RetryPolicy(first_delay=0)
+    changed = answer(OK, sample("group"))
+    async with raw_server(cut, changed) as server, client(server.url, retry=policy) as losant:
+        await losant.experience_groups.update(GROUP, name="b")
+    refusals = [answer(f"HTTP/1.1 {status} No") for status in (408, 425, 429)]
+    async with (
+        raw_server(*refusals, answer(CREATED, sample("group"))) as server,
+        client(server.url, retry=policy) as losant,
+    ):
+        await losant.experience_groups.create(NewExperienceGroup("a"))
+    assert len(server.requests) == 4
+
+
+async def test_a_delete_that_was_lost_is_done_when_the_group_is_gone() -> None:
+    """A 404 on the first attempt is an error, on a later one the success of an earlier."""
+    gone = answer("HTTP/1.1 404 No", sample("error"))
+    policy = RetryPolicy(first_delay=0)
+    async with raw_server(cut, gone) as server, client(server.url, retry=policy) as losant:
+        await losant.experience_groups.delete(GROUP)
+    refused = answer("HTTP/1.1 429 No")
+    for scripts in ([gone], [refused, gone]):
+        async with raw_server(*scripts) as server, client(server.url, retry=policy) as losant:
+            with pytest.raises(errors.NotFoundError):
+                await losant.experience_groups.delete(GROUP)
+
+
+async def test_back_off_grows_with_jitter() -> None:
+    """Delays are drawn below a doubling bound; a clock and a die of our own make the test certain."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    scripts = [answer("HTTP/1.1 503 No")] * 5
+    async with raw_server(*scripts) as server, client(server.url, retry=RetryPolicy()) as losant:
+        losant._transport.sleep, losant._transport.draw = sleep, lambda: 0.5
+        with pytest.raises(ServerError):
+            await losant.experience_groups.get(GROUP)
+    assert slept == [0.125, 0.25, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_retry_after_is_waited_for_within_limits(status: int) -> None:
+    """What the server asks for wins over the back-off; more than the policy or the call allows is raised at once."""
+    asks = [answer(f"HTTP/1.1 {status} No\r\nRetry-After: {seconds}") for seconds in (0, 60, 61)]
+    done = answer(OK, sample("group"))
+    async with raw_server(asks[0], done, asks[1], asks[2]) as server:
+        async with client(server.url, retry=RetryPolicy(first_delay=30)) as losant:
+            await losant.experience_groups.get(GROUP)
+        for _ in range(2):
+            async with client(server.url, retry=RetryPolicy(), timeout=50) as losant:
+                with pytest.raises(ApiError, match="1 attempt"):
+                    await losant.experience_groups.get(GROUP)
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "create", "unique", "batch"])
+async def test_silence_costs_no_more_than_the_budget(verb: str) -> None:
+    """A server that accepts and says nothing: every call returns within its time, retries and lookups included."""
+    scripts = [silence] * 20
+    policy = RetryPolicy(attempt_timeout=0.15, first_delay=0.01)
+    async with raw_server(*scripts) as server, client(server.url, retry=policy, timeout=0.4) as losant:
+        groups = losant.experience_groups
+        new = NewExperienceGroup("a")
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        if verb == "batch":
+            report = await groups.create_many([new]).report()
+            assert len(report.unknown) == 1
+        else:
+            calls: dict[str, Callable[[], Awaitable[object]]] = {
+                "get": lambda: groups.get(GROUP),
+                "list": lambda: groups.list().to_list(),
+                "create": lambda: groups.create(new),
+                "unique": lambda: groups.create(new, unique_by=by_name()),
+            }
+            with pytest.raises((RequestTimeoutError, OutcomeUnknownError)):
+                await calls[verb]()
+        assert loop.time() - before <= 0.4 * 1.05 + 0.1  # the machine's own slowness
+
+
+async def test_a_patient_call_does_not_lose_time_to_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page's time stands still while the server asked for a pause; a single call's does not."""
+    pause = answer("HTTP/1.1 429 No\r\nRetry-After: 1")
+    done = answer(OK, sample("groups"))
+    policy = RetryPolicy(max_pause=5)
+    async with raw_server(pause, done, pause) as server:
+        async with client(server.url, retry=policy, timeout=0.5) as losant:
+            page = await anext(losant.experience_groups.list(per_page=2, start_page=3).by_page())
+            assert len(page.items) == 2
+        async with client(server.url, retry=policy, timeout=0.5) as losant:
+            with pytest.raises(errors.RateLimitError):
+                await losant.experience_groups.get(GROUP)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
+import math
 import os
+import shlex
 import signal
+import sqlite3
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -20,11 +24,20 @@ from aiolosant.errors import ConfigurationError, LosantError
 from .demo import run_demo
 
 app = typer.Typer(
-    help="List, build and rehearse Losant Experience Groups.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # they show locals, and so the token
 )
+
+
+@app.callback()
+def about(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,  # noqa: FBT002 - an option
+) -> None:
+    """List, build and rehearse Losant Experience Groups."""
+    if version:
+        typer.echo(importlib.metadata.version("aiolosant"))
+        raise typer.Exit
 
 
 @app.command()
@@ -59,12 +72,19 @@ def list_groups(
 
 async def _list(name_filter: str, *, as_json: bool, limit: int | None, overrides: dict[str, Any]) -> None:
     async with LosantClient.from_env(**overrides) as losant:
-        printed = 0
+        left = math.inf if limit is None else limit
+        if not left:
+            return
         async for group in losant.experience_groups.list(filter=name_filter):
-            if printed == limit:
+            typer.echo(wire.encode(wire.to_object(group)) if as_json else f"{group.id}  {_printable(group.name)}")
+            left -= 1
+            if not left:
                 break
-            typer.echo(wire.encode(wire.to_object(group)) if as_json else f"{group.id}  {group.name}")
-            printed += 1
+
+
+def _printable(name: str) -> str:
+    """A name on one line that does nothing to the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 @app.command()
@@ -79,16 +99,20 @@ def emulator(
 
     Example: aiolosant emulator --port 8420 --data groups.db
     """
-    _run(_serve(Emulator(port=port, data=data, token=token)))
+    _run(_serve(port, data, token))
 
 
-async def _serve(server: Emulator) -> None:
+async def _serve(port: int, data: Path | None, token: str | None) -> None:
+    try:
+        server = Emulator(port=port, data=data, token=token)
+    except sqlite3.Error as error:
+        raise ValueError(f"{data} cannot be used: {error}") from error
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with server:
         typer.echo(f"export LOSANT_API_URL={server.url}")
-        typer.echo(f"export LOSANT_API_TOKEN={server.token}")
+        typer.echo(f"export LOSANT_API_TOKEN={shlex.quote(server.token)}")
         typer.echo(f"export LOSANT_APPLICATION_ID={server.application_id}")
         sys.stdout.flush()
         typer.echo("Serving until Ctrl-C.", err=True)
@@ -108,6 +132,8 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     except BrokenPipeError:
         # Whoever reads our output has had enough of it. The interpreter's own flush at exit must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _give_up(error, 1)
 
 
 def _give_up(reason: object, code: int) -> None:

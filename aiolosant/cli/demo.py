@@ -17,7 +17,7 @@ from aiolosant.emulator import Emulator
 from aiolosant.groups import ExperienceGroups
 from aiolosant.models import ExperienceGroup, NewExperienceGroup
 
-Path = tuple[str, ...]
+NamePath = tuple[str, ...]
 
 _SHOWN_CHILDREN = 4
 _FILTER = "port*"
@@ -63,9 +63,9 @@ async def run_demo(*, tenants: int, concurrency: int, latency: float) -> None:
         console.print(summary)
 
 
-async def _build(groups: ExperienceGroups, paths: Sequence[Path], concurrency: int) -> int:
+async def _build(groups: ExperienceGroups, paths: Sequence[NamePath], concurrency: int) -> int:
     """Create a group for each path, level by level, so that parents come first; returns how many."""
-    ids: dict[Path, str] = {}
+    ids: dict[NamePath, str] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("creating groups", total=len(paths))
@@ -80,14 +80,14 @@ async def _build(groups: ExperienceGroups, paths: Sequence[Path], concurrency: i
     return len(ids)
 
 
-def _time_zones() -> Iterator[Path]:
+def _time_zones() -> Iterator[NamePath]:
     """The paths of the IANA time zones and of all regions and areas above them."""
     names = (name.replace("_", " ") for name in zoneinfo.available_timezones())
     zones = [tuple(name.split("/")) for name in names if "/" in name and not name.startswith("Etc/")]
     yield from sorted({zone[:length] for zone in zones for length in range(1, len(zone) + 1)})
 
 
-def _tenants(number: int) -> Iterator[Path]:
+def _tenants(number: int) -> Iterator[NamePath]:
     if number:
         yield ("Tenants",)
     for n in range(number):

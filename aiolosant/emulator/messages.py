@@ -94,7 +94,7 @@ class ListParameters(msgspec.Struct, forbid_unknown_fields=True, rename="camel")
 
     sort_field: Literal["name", "id", "creationDate", "lastUpdated"] = "name"
     sort_direction: Literal["asc", "desc", "ASC", "DESC", ""] = "asc"
-    page: Annotated[int, Meta(ge=0)] = 0
+    page: Annotated[int, Meta(ge=0, le=2**31)] = 0  # the upper bound is assumed
     per_page: Annotated[int, Meta(ge=1, le=1000)] = 100
     filter_field: Literal["name", ""] = ""
     filter: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ from .messages import (
 )
 from .query import QueryError
 from .store import Group, Store, TreeError
+
+logger = logging.getLogger("aiolosant.emulator")
 
 STORE = web.AppKey("store", Store)
 TOKENS = web.AppKey("tokens", set[str])
@@ -63,7 +66,13 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ApiProblem as problem:
         return error_response(problem.status, problem.kind, problem.message)
     except web.HTTPException as error:  # aiohttp's own: no such path or method, a body that is too large
-        return error_response(error.status, error.reason.replace(" ", ""), error.reason)
+        # By name, because the interpreter's phrases for statuses differ between its versions.
+        return error_response(error.status, type(error).__name__.removeprefix("HTTP"), error.reason)
+    except ConnectionError:
+        return web.Response(status=499)  # the client has gone; this reaches nobody
+    except Exception:  # whatever else is a mistake of the emulator's: told here, and in the log
+        logger.exception("%s %s", request.method, request.path_qs)
+        return error_response(500, "InternalServerError", "the emulator failed; its log says why")
 
 
 @web.middleware

@@ -28,12 +28,14 @@ class RequestRecord:
         method: Its HTTP method.
         path: Its path, without the query.
         query: Its query parameters.
+        time: When it came, in seconds on the event loop's clock.
         status: The status of the answer; None until there is one, 499 if the connection was cut instead.
     """
 
     method: str
     path: str
     query: dict[str, str]
+    time: float
     status: int | None = None
 
 
@@ -56,12 +58,14 @@ class Emulator:
             None for any number.
         retry_after: Seconds for the `Retry-After` of each 429; None for no such header.
         lateness: Seconds that a `Fault.LATE_WRITE` is late by.
-        requests: What it was asked, oldest first; of very many the latest only.
+        requests: What it was asked, oldest first; of more than 200,000 the latest half.
         peak_in_flight: The most requests that were under way at a time.
     """
 
     def __init__(self, *, port: int = 0, data: str | os.PathLike[str] | None = None, token: str | None = None) -> None:
-        self.token = token or secrets.token_urlsafe(32)
+        self.token = secrets.token_urlsafe(32) if token is None else token
+        if not self.token or not all("!" <= character <= "~" for character in self.token):
+            raise ValueError("token must be visible ASCII characters without blanks")
         self.latency = 0.0
         self.rate_limit: float | None = None
         self.retry_after: int | None = None
@@ -100,8 +104,12 @@ class Emulator:
         """Listen; from now on `url` is right."""
         app = make_application(self._store, {self.token}, self._observe)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        try:
+            await self._runner.setup()
+            await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        except BaseException:
+            await self.close()
+            raise
         self._port = self._runner.addresses[0][1]
 
     async def close(self) -> None:
@@ -125,7 +133,8 @@ class Emulator:
 
     @web.middleware
     async def _observe(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        record = RequestRecord(request.method, request.path, dict(request.query))
+        now = asyncio.get_running_loop().time()
+        record = RequestRecord(request.method, request.path, dict(request.query), now)
         self.requests.append(record)
         if len(self.requests) > _LOG_LENGTH:
             del self.requests[: _LOG_LENGTH // 2]

@@ -1,0 +1,54 @@
+"""What an attempt proves."""
+
+import pytest
+
+from aiolosant.attempt import Attempt, Proof, Request, judge_answer, judge_failure
+from aiolosant.errors import RateLimitError, TransportError
+from aiolosant.wire import decode_group
+
+REQUEST = Request("POST", "/path", decode_group)
+GROUP = b'{"id": "1", "name": "a"}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "proof", "passing"),
+    [
+        (200, GROUP, Proof.APPLIED, False),
+        (201, GROUP, Proof.APPLIED, False),
+        (201, b"", Proof.UNKNOWN, True),
+        (201, b'{"id": "1", "na', Proof.UNKNOWN, True),
+        (201, b'{"id": 1}', Proof.UNKNOWN, False),
+        (302, b"", Proof.UNKNOWN, False),
+        (400, b"", Proof.NOT_APPLIED, False),
+        (401, b"", Proof.NOT_APPLIED, False),
+        (404, b"", Proof.NOT_APPLIED, False),
+        (408, b"", Proof.NOT_APPLIED, True),
+        (409, b"", Proof.NOT_APPLIED, False),
+        (425, b"", Proof.NOT_APPLIED, True),
+        (429, b"", Proof.NOT_APPLIED, True),
+        (499, b"", Proof.NOT_APPLIED, False),
+        (500, b"", Proof.UNKNOWN, True),
+        (503, b"", Proof.UNKNOWN, True),
+        (599, b"", Proof.UNKNOWN, True),
+    ],
+)
+def test_an_answer_proves_what_its_status_and_body_say(status: int, body: bytes, proof: Proof, passing: bool) -> None:
+    """Only a 2xx that was understood is applied, only a 4xx not; what passes may be tried again."""
+    attempt = judge_answer(REQUEST, status, body)
+    assert (attempt.proof, attempt.passing, attempt.status) == (proof, passing, status)
+    assert (attempt.error is None) == (proof is Proof.APPLIED) == (attempt.result is not None)
+
+
+def test_a_refusal_carries_what_the_server_asked_for() -> None:
+    """`Retry-After` is on the attempt, and on a RateLimitError."""
+    attempt = judge_answer(REQUEST, 429, b"", retry_after=7)
+    assert isinstance(attempt.error, RateLimitError)
+    assert attempt.error.retry_after == attempt.retry_after == 7
+    assert judge_answer(REQUEST, 503, b"", retry_after=7).retry_after == 7
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_failure_proves_something_only_if_nothing_left(sent: bool) -> None:
+    """Without an answer, what was not sent was not applied; all else is unknown."""
+    attempt: Attempt[None] = judge_failure(TransportError("cut"), sent=sent)
+    assert attempt.proof is (Proof.UNKNOWN if sent else Proof.NOT_APPLIED)

@@ -1,0 +1,115 @@
+"""The token and its provider."""
+
+import asyncio
+
+import pytest
+
+from aiolosant import AuthenticationError, LosantClient, NewExperienceGroup
+from aiolosant.auth import Auth
+from aiolosant.emulator import Emulator
+
+from .conftest import client_of
+
+
+class Provider:
+    """Gives its tokens one after the other, and counts how often it is asked."""
+
+    def __init__(self, *tokens: object) -> None:
+        self.tokens = list(tokens)
+        self.asked = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self) -> str:
+        self.asked += 1
+        await self.gate.wait()
+        token = self.tokens[min(self.asked, len(self.tokens)) - 1]
+        if isinstance(token, Exception):
+            raise token
+        return token  # type: ignore[return-value]  # a wrong type is one of the subjects
+
+
+async def test_a_provider_is_asked_once(emulator: Emulator) -> None:
+    """One question for all that wait, and none while the token is good."""
+    provider = Provider(emulator.token)
+    async with client_of(emulator, token=provider) as losant:
+        counts = await asyncio.gather(*(losant.experience_groups.list().count() for _ in range(20)))
+        assert counts == [0] * 20
+    assert provider.asked == 1
+
+
+async def test_a_refused_token_is_asked_for_anew_by_one(emulator: Emulator) -> None:
+    """After a 401 one caller asks and all go on with the new token; a create that was refused is sent again."""
+    provider = Provider("expired", emulator.token)
+    async with client_of(emulator, token=provider) as losant:
+        new = (NewExperienceGroup(f"{n}") for n in range(20))
+        report = await losant.experience_groups.create_many(new, concurrency=10).report()
+    assert (report.created, report.failed) == (20, ())
+    assert provider.asked == 2
+    assert sum(request.status == 401 for request in emulator.requests) <= 10
+
+
+@pytest.mark.parametrize("tokens", [("wrong",), ("wrong", "as wrong")])
+async def test_a_fresh_token_that_is_refused_too_is_an_error(emulator: Emulator, tokens: tuple[str, ...]) -> None:
+    """There is one new token a call, not a loop of them."""
+    provider = Provider(*(token.replace(" ", "-") for token in tokens))
+    async with client_of(emulator, token=provider) as losant:
+        with pytest.raises(AuthenticationError):
+            await losant.experience_groups.list().count()
+    assert provider.asked == 2
+    assert len(emulator.requests) == len(tokens)
+
+
+async def test_what_the_provider_raises_reaches_all_that_wait(emulator: Emulator) -> None:
+    """The provider's own error is the caller's, and the next call asks again."""
+    provider = Provider(OSError("vault is sealed"), emulator.token)
+    provider.gate.clear()
+    async with client_of(emulator, token=provider) as losant:
+        calls = [asyncio.create_task(losant.experience_groups.list().count()) for _ in range(3)]
+        await asyncio.sleep(0)
+        provider.gate.set()
+        for result in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(result, OSError)
+        assert provider.asked == 1
+        assert await losant.experience_groups.list().count() == 0
+
+
+@pytest.mark.parametrize("token", [None, "two words", ""])
+async def test_a_provider_must_give_a_token(token: object) -> None:
+    """What cannot go into a header is refused before anything is sent, and not shown."""
+    with pytest.raises((TypeError, ValueError), match="token must be") as caught:
+        await Auth(Provider(token)).token()
+    assert "two words" not in str(caught.value)
+
+
+async def test_one_callers_cancellation_is_not_the_others(emulator: Emulator) -> None:
+    """Whoever waits for the same token still gets it; closing the client ends the question."""
+    provider = Provider(emulator.token)
+    provider.gate.clear()
+    losant = client_of(emulator, token=provider)
+    first = asyncio.create_task(losant.experience_groups.list().count())
+    second = asyncio.create_task(losant.experience_groups.list().count())
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    provider.gate.set()
+    assert await second == 0
+    assert first.cancelled()
+    await losant.close()
+
+
+async def test_closing_ends_the_wait_for_a_provider(emulator: Emulator) -> None:
+    """A provider that never answers does not keep a client from closing."""
+    provider = Provider(emulator.token)
+    provider.gate.clear()
+    losant = client_of(emulator, token=provider)
+    call = asyncio.create_task(losant.experience_groups.list().count())
+    await asyncio.sleep(0)
+    await losant.close()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+def test_the_provider_is_typed() -> None:
+    """A client takes text or an async callable, and shows neither."""
+    assert "secret" not in repr(LosantClient("secret"))

@@ -1,0 +1,305 @@
+"""Never lose, never duplicate: creates under faults, counted on the server's side."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from aiolosant import (
+    BadRequestError,
+    DuplicateGroupError,
+    LosantClient,
+    NewExperienceGroup,
+    OutcomeUnknownError,
+    RateLimitError,
+    RetryPolicy,
+    ServerError,
+    by_name,
+    by_tag,
+)
+from aiolosant.emulator import Emulator, Fault
+
+from .conftest import client_of
+
+QUICK = RetryPolicy(first_delay=0.01, max_delay=0.05, settle_time=0.05)
+FAULTS: dict[Fault, float] = {fault: 0.25 / 8 for fault in Fault if fault is not Fault.SILENCE}
+
+
+def tenants(count: int) -> Iterator[NewExperienceGroup]:
+    return (NewExperienceGroup(f"Tenant {n}", group_tags={"externalId": str(n)}) for n in range(count))
+
+
+async def there(emulator: Emulator) -> Counter[str]:
+    """How often each name is on the server, once late writes have landed."""
+    emulator.inject_random({})
+    await asyncio.sleep(emulator.lateness)
+    async with client_of(emulator) as observer:
+        return Counter([group.name async for group in observer.experience_groups.list(per_page=1000)])
+
+
+@pytest.mark.parametrize("unique_by", [by_tag("externalId"), by_name()], ids=["by_tag", "by_name"])
+async def test_under_faults_each_group_is_there_once(emulator: Emulator, unique_by: Any) -> None:
+    """With an identity, a quarter of faulty requests loses none and makes none twice."""
+    emulator.inject_random(FAULTS, seed=1)
+    emulator.lateness = 0.03
+    policy = RetryPolicy(max_attempts=10, first_delay=0.01, max_delay=0.05, settle_time=0.05)
+    async with client_of(emulator, retry=policy) as losant:
+        report = await losant.experience_groups.create_many(tenants(300), unique_by=unique_by).report()
+    names = await there(emulator)
+    assert report.created + report.existing == 300
+    assert (report.failed, report.unknown) == ((), ())
+    assert len(names) == 300
+    assert set(names.values()) == {1}
+    # Faults did happen: more was sent than was there to send.
+    assert sum(request.method == "POST" for request in emulator.requests) > 320
+
+
+async def test_without_an_identity_none_is_there_twice_and_none_is_called_what_it_is_not(emulator: Emulator) -> None:
+    """What is missing or unsure has an outcome that says so; `failed` only what is surely not there."""
+    emulator.inject_random(FAULTS, seed=2)
+    emulator.lateness = 0.03
+    statuses: dict[str, str] = {}
+    async with client_of(emulator, retry=QUICK) as losant:
+        async for outcome in losant.experience_groups.create_many(tenants(300)):
+            statuses[f"Tenant {outcome.index}"] = outcome.status
+    names = await there(emulator)
+    assert set(names.values()) == {1}
+    assert len(statuses) == 300
+    for name, status in statuses.items():
+        assert {"created": name in names, "failed": name not in names, "unknown": True}[status]
+    assert 20 < sum(status == "unknown" for status in statuses.values()) < 150
+
+
+async def test_the_same_input_run_again_makes_nothing(emulator: Emulator, losant: LosantClient) -> None:
+    """A second run finds everything, with at most 2 % as many questions as groups."""
+    groups = losant.experience_groups
+    await groups.create_many(tenants(1000), concurrency=32).report()
+    for unique_by in (by_tag("externalId"), by_name()):
+        emulator.requests.clear()
+        report = await groups.create_many(tenants(1000), unique_by=unique_by).report()
+        assert (report.created, report.existing) == (0, 1000)
+        assert {request.method for request in emulator.requests} == {"GET"}
+        assert len(emulator.requests) <= 20
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT_AFTER_WRITE, Fault.BAD_GATEWAY, Fault.BROKEN_BODY])
+async def test_a_lost_answer_is_settled_by_looking(emulator: Emulator, losant: LosantClient, fault: Fault) -> None:
+    """A group that was made though its answer was lost is found, and not sent again."""
+    emulator.inject(fault, method="POST")
+    (outcome,) = [o async for o in losant.experience_groups.create_many(tenants(1), unique_by=by_name())]
+    assert (outcome.status, outcome.error) == ("created", None)
+    assert [request.method for request in emulator.requests] == ["GET", "POST", "GET"]
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT_BEFORE_WRITE, Fault.SERVER_ERROR, Fault.UNAVAILABLE])
+async def test_a_lost_request_is_sent_again_once_it_is_surely_not_there(emulator: Emulator, fault: Fault) -> None:
+    """Looked for at once and after settle_time, sent again, and looked for once more."""
+    emulator.inject(fault, method="POST")
+    async with client_of(emulator, retry=QUICK) as losant:
+        group = await losant.experience_groups.create(next(tenants(1)), unique_by=by_tag("externalId"))
+    assert group.name == "Tenant 0"
+    assert [request.method for request in emulator.requests] == ["GET", "POST", "GET", "GET", "POST", "GET"]
+
+
+async def test_a_write_that_lands_too_late_is_reported_with_both_ids(emulator: Emulator) -> None:
+    """Later than settle_time: the group is there twice, and the outcome says so; nothing is deleted."""
+    emulator.inject(Fault.LATE_WRITE, method="POST")
+    emulator.lateness = 0.9  # after the second look at 0.6 s, before the last at 1.1 s
+    async with client_of(emulator, retry=RetryPolicy(settle_time=0.4)) as losant:
+        (outcome,) = [o async for o in losant.experience_groups.create_many(tenants(1), unique_by=by_name())]
+        ids = {group.id async for group in losant.experience_groups.list()}
+    assert outcome.status == "unknown"
+    assert isinstance(outcome.error, DuplicateGroupError)
+    assert set(outcome.error.ids) == ids
+    assert len(ids) == 2
+    assert all(group_id in str(outcome.error) for group_id in ids)
+
+
+async def test_several_live_groups_under_one_key_are_an_error(emulator: Emulator, losant: LosantClient) -> None:
+    """Which one is meant cannot be known, so nothing is sent."""
+    groups = losant.experience_groups
+    twins = [await groups.create(NewExperienceGroup("twin")) for _ in range(2)]
+    emulator.requests.clear()
+    with pytest.raises(DuplicateGroupError, match="2 groups have the name 'twin' under the root") as caught:
+        await groups.create(NewExperienceGroup("twin"), unique_by=by_name())
+    assert caught.value.ids == tuple(twin.id for twin in twins)
+    (outcome,) = [o async for o in groups.create_many([NewExperienceGroup("twin")], unique_by=by_name())]
+    assert outcome.status == "failed"
+    assert {request.method for request in emulator.requests} == {"GET"}
+
+
+async def test_create_gets_what_is_there_already(losant: LosantClient) -> None:
+    """Get-or-create: the group that is there comes back as it is, names being their parent's own."""
+    groups = losant.experience_groups
+    root = await groups.create(NewExperienceGroup("a", description="first"), unique_by=by_name())
+    again = await groups.create(NewExperienceGroup("a", description="second"), unique_by=by_name())
+    assert again == root
+    child = await groups.create(NewExperienceGroup("a", parent_id=root.id.upper()), unique_by=by_name())
+    assert child.parent_id == root.id
+    assert child == await groups.create(NewExperienceGroup("a", parent_id=root.id), unique_by=by_name())
+
+
+async def test_a_key_that_repeats_is_its_items_error(losant: LosantClient) -> None:
+    """So is a group that has nothing to be known by; both before anything is sent for them."""
+    items: list[NewExperienceGroup | dict[str, Any]] = [
+        NewExperienceGroup("a", group_tags={"id": "1"}),
+        NewExperienceGroup("b", group_tags={"id": "1"}),
+        NewExperienceGroup("c", group_tags={"other": "1"}),
+        {"name": "d", "groupTags": {"id": "2"}},
+    ]
+    batch = losant.experience_groups.create_many(items, unique_by=by_tag("id"), ordered=True)
+    outcomes = [outcome async for outcome in batch]
+    assert [outcome.status for outcome in outcomes] == ["created", "failed", "failed", "created"]
+    assert "the input has another group with the tag id=1" in str(outcomes[1].error)
+    assert "group 'c' has nothing to know it by" in str(outcomes[2].error)
+    with pytest.raises(ValueError, match="nothing to know it by"):
+        await losant.experience_groups.create(NewExperienceGroup("c"), unique_by=by_tag("id"))
+
+
+async def test_a_refusal_after_a_doubt_does_not_call_the_group_missing(emulator: Emulator) -> None:
+    """The lost first write may still land, so the outcome stays unknown though the second was refused."""
+    emulator.lateness = 10
+    async with client_of(emulator, retry=QUICK) as losant:
+        groups = losant.experience_groups
+        parent = await groups.create(NewExperienceGroup("parent"))
+        emulator.inject(Fault.LATE_WRITE, method="POST")
+        new = NewExperienceGroup("orphan", parent_id=parent.id)
+        creating = asyncio.create_task(groups.create(new, unique_by=by_name()))
+        while sum(request.method == "POST" for request in emulator.requests) < 2:
+            await asyncio.sleep(0)
+        await groups.delete(parent.id)
+        with pytest.raises(OutcomeUnknownError, match="is no group of this application") as caught:
+            await creating
+    assert isinstance(caught.value.__cause__, BadRequestError)
+
+
+async def test_attempts_end_in_an_unknown_outcome(emulator: Emulator) -> None:
+    """A write that is lost again and again is unknown in the end: the last may still land."""
+    emulator.inject(Fault.CUT_BEFORE_WRITE, times=99, method="POST")
+    policy = RetryPolicy(max_attempts=3, first_delay=0.01, settle_time=0.01)
+    async with client_of(emulator, retry=policy) as losant:
+        with pytest.raises(OutcomeUnknownError, match="3 attempts"):
+            await losant.experience_groups.create(next(tenants(1)), unique_by=by_name())
+    assert sum(request.method == "POST" for request in emulator.requests) == 3
+
+
+async def test_one_unknown_does_not_stall_the_rest(emulator: Emulator) -> None:
+    """Waiting for a settlement gives up the place: at one at a time the others go on meanwhile."""
+    emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
+    async with client_of(emulator, retry=RetryPolicy(settle_time=0.3)) as losant:
+        batch = losant.experience_groups.create_many(tenants(30), concurrency=1, unique_by=by_name())
+        order = [outcome.index async for outcome in batch]
+    assert order[-1] == 0
+    assert order[:-1] == list(range(1, 30))
+    assert emulator.peak_in_flight <= 2
+
+
+async def test_what_waits_for_settlement_is_bounded(emulator: Emulator) -> None:
+    """However many are lost, no more than a bounded number waits, and the input is pulled no further."""
+    emulator.inject(Fault.CUT_BEFORE_WRITE, times=10_000, method="POST")
+    pulled = 0
+
+    def source() -> Iterator[NewExperienceGroup]:
+        nonlocal pulled
+        for group in tenants(5000):
+            pulled += 1
+            yield group
+
+    async with client_of(emulator, retry=RetryPolicy(settle_time=30)) as losant:
+        batch = losant.experience_groups.create_many(source(), concurrency=4, unique_by=by_name())
+        waiting = asyncio.create_task(anext(batch))
+        before = -1
+        while pulled != before:
+            before = pulled
+            await asyncio.sleep(0.3)
+        assert pulled <= 100 + (4 + 8 + 100)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        report = await batch.report()
+    assert len(report.unknown) == sum(request.method == "POST" for request in emulator.requests) == 112
+    assert len(report.failed) == pulled - 112
+
+
+async def test_leaving_a_batch_leaves_what_is_unsettled_unknown(emulator: Emulator) -> None:
+    """After `break` nothing waits for a settlement any more; what was sent is `unknown`, not `failed`."""
+    emulator.inject(Fault.CUT_BEFORE_WRITE, times=3, method="POST")
+    async with client_of(emulator, retry=RetryPolicy(settle_time=30)) as losant:
+        batch = losant.experience_groups.create_many(tenants(200), concurrency=4, unique_by=by_name())
+        async for _ in batch:
+            break
+        report = await batch.report()
+    names = await there(emulator)
+    assert len(report.unknown) == 3
+    assert report.created == len(names)
+    assert {outcome.index for outcome in report.failed}.isdisjoint(int(name.split()[1]) for name in names)
+
+
+async def test_a_lookup_that_fails_is_the_failure_of_all_that_share_it(emulator: Emulator) -> None:
+    """Before the first send nothing is there, so these are failed; each has its outcome."""
+    emulator.inject(Fault.SERVER_ERROR, times=99, method="GET")
+    policy = RetryPolicy(max_attempts=2, first_delay=0)
+    async with client_of(emulator, retry=policy) as losant:
+        report = await losant.experience_groups.create_many(tenants(30), unique_by=by_name()).report()
+    assert len(report.failed) == 30
+    assert all(isinstance(outcome.error, ServerError) for outcome in report.failed)
+    assert {request.method for request in emulator.requests} == {"GET"}
+
+
+async def test_long_keys_are_split_over_several_queries(emulator: Emulator, losant: LosantClient) -> None:
+    """A query stays within what fits into a request line, whatever the names are made of."""
+    new = [NewExperienceGroup("ü" * 240 + f"{n}") for n in range(40)]
+    groups = losant.experience_groups
+    assert (await groups.create_many(new, unique_by=by_name()).report()).created == 40
+    assert (await groups.create_many(new, unique_by=by_name()).report()).existing == 40
+    assert len([request for request in emulator.requests if request.method == "GET"]) >= 2 * 40 * 1440 / 6000
+
+
+async def test_a_pause_that_is_too_long_stops_a_batch(emulator: Emulator) -> None:
+    """`Retry-After: 3600` is raised at once, from a call and from a batch."""
+    emulator.retry_after = 3600
+    emulator.inject(Fault.TOO_MANY_REQUESTS, times=99)
+    async with client_of(emulator) as losant:
+        before = asyncio.get_running_loop().time()
+        with pytest.raises(RateLimitError) as caught:
+            await losant.experience_groups.list().count()
+        assert caught.value.retry_after == 3600
+        with pytest.raises(RateLimitError) as stopped:
+            await losant.experience_groups.create_many(tenants(1000), concurrency=4).report()
+        assert asyncio.get_running_loop().time() - before < 1
+    assert stopped.value.report.created == 0
+    assert len(emulator.requests) <= 1 + 4
+
+
+@pytest.mark.parametrize("unique_by", [None, by_name()], ids=["plain", "by_name"])
+async def test_a_hundred_cancellations_lose_no_outcome(emulator: Emulator, unique_by: Any) -> None:
+    """Whenever a consumer is cancelled: no task is left, and every create that was sent has an outcome."""
+    emulator.latency = 0.002
+    emulator.inject_random({Fault.CUT_AFTER_WRITE: 0.1, Fault.CUT_BEFORE_WRITE: 0.1}, seed=3)
+    sure, unsure = 0, 0
+    async with client_of(emulator, retry=QUICK) as losant:
+        for n in range(50):
+            new = (NewExperienceGroup(f"{n} {m}") for m in range(40))
+            batch = losant.experience_groups.create_many(new, concurrency=6, unique_by=unique_by)
+            consumer = asyncio.create_task(batch.report())
+            await asyncio.sleep(0.001 * (n % 25))
+            consumer.cancel()
+            await asyncio.gather(consumer, return_exceptions=True)
+            report = await batch.report()
+            sure += report.created + report.existing
+            unsure += len(report.unknown)
+    names = await there(emulator)
+    assert sure <= len(names) <= sure + unsure
+    assert set(names.values()) == {1}
+
+
+def test_identities_are_checked(losant: LosantClient) -> None:
+    """Only `by_name()` and `by_tag(key)` tell groups apart here; a tag key must be one."""
+    with pytest.raises(TypeError, match="unique_by must be by_name"):
+        losant.experience_groups.create_many([], unique_by="name")  # type: ignore[arg-type]  # it is what the test is about
+    with pytest.raises(ValueError, match="key must be 1 to 255 letters"):
+        by_tag("a b")
+    with pytest.raises(TypeError, match="key must be text"):
+        by_tag(5)  # type: ignore[arg-type]  # as above

@@ -1,0 +1,62 @@
+"""The retry policy: decisions without I/O."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiolosant import RetryPolicy
+from aiolosant.retry import parse_retry_after
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@given(attempts=st.integers(1, 10_000), draw=st.floats(0, 1, exclude_max=True))
+def test_a_delay_is_drawn_below_a_doubling_bound(attempts: int, draw: float) -> None:
+    """Full jitter: between nothing and first_delay * 2 ** (attempts - 1), never more than max_delay."""
+    policy = RetryPolicy(first_delay=0.25, max_delay=30)
+    bound = 30 if attempts > 7 else min(30, 0.25 * 2 ** (attempts - 1))
+    assert policy.delay(attempts, draw) == pytest.approx(draw * bound)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("0", 0),
+        ("3600", 3600),
+        (" 7 ", 7),
+        ("Fri, 02 Jan 2026 03:05:05 GMT", 60),
+        ("Fri, 02 Jan 2026 03:05:05 -0000", 60),
+        ("Fri, 02 Jan 2026 03:00:00 GMT", 0),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("٣", None),
+        ("", None),
+        ("Fri, 99 Jan 2026 03:05:05 GMT", None),
+    ],
+)
+def test_retry_after_is_read_as_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
+    """Seconds or a date; nonsense is ignored; a date in the past asks for no wait."""
+    assert parse_retry_after(header, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"max_attempts": 0}, ValueError, "max_attempts must be 1 or more, not 0"),
+        ({"max_attempts": 1.5}, TypeError, "max_attempts must be an integer, not float"),
+        ({"first_delay": -1}, ValueError, "first_delay must be 0 or more seconds, not -1"),
+        ({"max_delay": float("nan")}, ValueError, "max_delay must be 0 or more seconds"),
+        ({"attempt_timeout": 0}, ValueError, "attempt_timeout must be more than 0 seconds"),
+        ({"settle_time": float("inf")}, ValueError, "settle_time must be 0 or more seconds"),
+        ({"max_pause": -0.1}, ValueError, "max_pause must be 0 or more seconds"),
+    ],
+)
+def test_values_out_of_range_are_refused(arguments: dict[str, Any], kind: type[Exception], message: str) -> None:
+    """A policy names the argument that is wrong."""
+    with pytest.raises(kind, match=message):
+        RetryPolicy(**arguments)

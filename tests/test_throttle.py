@@ -1,0 +1,253 @@
+"""Finding the server's pace, on a simulated clock: no test of this module waits."""
+
+import asyncio
+import heapq
+import math
+import random
+from collections.abc import Callable
+
+import pytest
+
+from aiolosant import ConfigurationError
+from aiolosant.throttle import Pace, Throttle
+
+
+class World:
+    """Clients with 64 eager workers each before one server that refuses beyond a limit or by chance."""
+
+    def __init__(
+        self, *, limit: float = math.inf, latency: float = 0.02, noise: float = 0, clients: int = 1, seed: int = 1
+    ) -> None:
+        self.limit, self.latency, self.noise = limit, latency, noise
+        self.random = random.Random(seed)  # noqa: S311 - no secret
+        self.paces = [Pace(64) for _ in range(clients)]
+        self.waiting = [64] * clients
+        self.wake = [math.inf] * clients
+        self.tokens, self.filled = 0.0, 0.0
+        self.now = 0.0
+        self.answers: list[tuple[float, int, bool]] = []
+        self.events: list[tuple[float, int, Callable[[], None]]] = []
+
+    def at(self, time: float, event: Callable[[], None]) -> None:
+        heapq.heappush(self.events, (time, len(self.events) * 1000 + self.random.randrange(1000), event))
+
+    def run(self, until: float) -> None:
+        for client in range(len(self.paces)):
+            self.pump(client)
+        while self.events and self.events[0][0] <= until:
+            self.now, _, event = heapq.heappop(self.events)
+            event()
+        self.now = until
+
+    def pump(self, client: int) -> None:
+        pace = self.paces[client]
+        pace.tick(self.now, waited=self.waiting[client] > 0)
+        while self.waiting[client]:
+            delay = pace.delay(self.now)
+            if delay > 0:
+                if self.now + delay < self.wake[client]:
+                    self.wake[client] = self.now + delay
+                    self.at(self.wake[client], lambda: self.wakes(client))
+                return
+            self.waiting[client] -= 1
+            pace.start(self.now)
+            started, latency = self.now, self.latency * self.random.uniform(0.8, 1.3)
+            self.at(self.now + latency, lambda started=started: self.answered(client, started))  # type: ignore[misc]  # binds now
+
+    def wakes(self, client: int) -> None:
+        self.wake[client] = math.inf
+        self.pump(client)
+
+    def answered(self, client: int, started: float) -> None:
+        refused = not self.has_room() or self.random.random() < self.noise
+        self.answers.append((self.now, client, refused))
+        pace = self.paces[client]
+        pace.tick(self.now, waited=self.waiting[client] > 0)
+        pace.end(self.now, started, refused=refused, waiting=self.waiting[client] > 0)
+        if refused:
+            self.at(self.now + self.random.uniform(0, 0.25), lambda: self.comes_back(client))
+        else:
+            self.waiting[client] += 1
+        self.pump(client)
+
+    def comes_back(self, client: int) -> None:
+        self.pump(client)
+        self.waiting[client] += 1
+        self.pump(client)
+
+    def has_room(self) -> bool:
+        if self.limit == math.inf:
+            return True
+        self.tokens = min(self.limit / 10, self.tokens + (self.now - self.filled) * self.limit)
+        self.filled = self.now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+    def taken(self, start: float, end: float, client: int | None = None) -> float:
+        """Requests a second that were taken in a stretch of time."""
+        times = (time for time, who, refused in self.answers if not refused and client in (None, who))
+        return sum(start <= time < end for time in times) / (end - start)
+
+    def refused(self, start: float, end: float) -> float:
+        """The share of requests that were refused in a stretch of time."""
+        outcomes = [refused for time, _, refused in self.answers if start <= time < end]
+        return sum(outcomes) / len(outcomes)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("limit", "latency"), [(200, 0.02), (200, 0.2), (1000, 0.02)])
+def test_a_hidden_limit_is_found_and_used(limit: float, latency: float, seed: int) -> None:
+    """At least 90 % of a limit is used after a warm-up of three seconds, and at most 3 % of requests are refused."""
+    world = World(limit=limit, latency=latency, seed=seed)
+    world.run(20)
+    assert world.taken(3, 20) >= 0.9 * limit
+    assert world.refused(0, 20) <= 0.04
+    assert world.refused(3, 20) <= 0.03
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_limit_that_is_halved_is_found_again(seed: int) -> None:
+    """Within five seconds the pace has settled at the new limit."""
+    world = World(limit=200, seed=seed)
+    world.run(10)
+    world.limit = 100
+    world.run(25)
+    assert world.refused(15, 25) <= 0.05
+    assert world.taken(15, 25) >= 90
+
+
+def test_a_limit_that_is_lifted_is_outgrown() -> None:
+    """Without refusals the pace grows ever faster."""
+    world = World(limit=200)
+    world.run(10)
+    world.limit = math.inf
+    world.run(30)
+    assert world.taken(25, 30) >= 1000
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scattered_refusals_do_not_pull_the_pace_down(seed: int) -> None:
+    """With 3 % refused by chance and no limit, throughput stays above 80 % of what it is without."""
+    free, noisy = World(seed=seed), World(noise=0.03, seed=seed)
+    for world in (free, noisy):
+        world.run(10)
+    # Two of three workers that were refused are in back-off, not waiting; they do not count as throughput lost.
+    assert noisy.paces[0].rate == math.inf or noisy.paces[0].rate >= 0.8 * free.taken(1, 10)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_clients_share_a_limit(seed: int) -> None:
+    """Neither gets less than a quarter of it."""
+    world = World(limit=200, clients=2, seed=seed)
+    world.run(60)
+    shares = [world.taken(20, 60, client) for client in (0, 1)]
+    assert min(shares) >= 50
+    assert sum(shares) >= 180
+
+
+def test_an_idle_hour_teaches_nothing() -> None:
+    """The rate after a pause is the rate before it, and the first burst starts at once."""
+    world = World(limit=200)
+    world.run(10)
+    pace = world.paces[0]
+    before = pace.rate
+    pace.tick(world.now, waited=False)
+    pace.tick(world.now + 3600, waited=False)
+    assert pace.rate == before
+    assert pace.delay(world.now + 3600) == 0
+
+
+def test_the_window_opens_until_the_first_wave() -> None:
+    """16 at first, one more for each answer that somebody waited for, never more than was allowed."""
+    pace = Pace(20)
+    for n in range(16):
+        assert pace.delay(n) == 0
+        pace.start(n)
+    assert pace.delay(16) == math.inf
+    for _ in range(10):
+        pace.end(17, 0, refused=False, waiting=True)
+    started = 0
+    while pace.delay(17) == 0:
+        pace.start(17)
+        started += 1
+    assert started == 20 - 6
+    small = Pace(3)
+    for n in range(3):
+        small.start(n)
+    assert small.delay(3) == math.inf
+
+
+def test_a_wave_is_counted_once() -> None:
+    """Those that were on the way when the pace was cut do not cut it again."""
+    pace = Pace(64)
+    for _ in range(16):
+        pace.start(0.0)
+    pace.tick(0.0, waited=True)
+    pace.tick(1.0, waited=True)
+    for _ in range(8):
+        pace.end(1.0, 0.0, refused=True, waiting=True)
+    cut_to = pace.rate
+    assert cut_to < math.inf
+    for _ in range(8):
+        pace.end(1.0, 0.0, refused=True, waiting=True)
+    assert pace.rate == cut_to
+
+
+async def test_turns_come_in_order_and_a_cancelled_one_is_not_lost() -> None:
+    """First come, first served; who is cancelled in the queue, or just when its turn came, blocks nobody."""
+    throttle = Throttle(1)
+    order: list[int] = []
+
+    async def take(n: int) -> float:
+        started = await throttle.acquire()
+        order.append(n)
+        return started
+
+    first = await take(0)
+    tasks = [asyncio.create_task(take(n)) for n in range(1, 5)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    throttle.release(first, refused=False)  # the turn of task 1 comes and goes to task 2
+    tasks[2].cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    throttle.release(await tasks[1], refused=None)
+    throttle.release(await tasks[3], refused=False)
+    assert order == [0, 2, 4]
+    await take(5)
+
+
+async def test_a_turn_that_comes_with_a_cancellation_is_given_back() -> None:
+    """A caller that is cancelled in the same tick as its turn comes does not keep the slot."""
+    throttle = Throttle(1)
+    first = await throttle.acquire()
+    late = asyncio.create_task(throttle.acquire())
+    await asyncio.sleep(0)
+    throttle.release(first, refused=False)
+    late.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await late
+    throttle.release(await throttle.acquire(), refused=False)
+
+
+async def test_closing_turns_away_all_that_wait() -> None:
+    """Nobody waits for ever for a client that is closed."""
+    throttle = Throttle(1)
+    await throttle.acquire()
+    waiting = asyncio.create_task(throttle.acquire())
+    await asyncio.sleep(0)
+    throttle.close()
+    with pytest.raises(ConfigurationError, match="closed"):
+        await waiting
+
+
+async def test_a_pause_holds_everything_back() -> None:
+    """While the server asked for a pause nothing starts; it teaches nothing about the rate."""
+    throttle = Throttle(4)
+    throttle.pause(0.03)
+    before = asyncio.get_running_loop().time()
+    started = await throttle.acquire()
+    assert started - before >= 0.029
+    throttle.release(started, refused=False)
