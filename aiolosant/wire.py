@@ -13,8 +13,8 @@ from typing import Annotated, Any, get_type_hints
 
 import attrs
 import msgspec
+from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
-from cattrs.preconf.msgspec import make_converter
 
 from .models import DeviceTag, ExperienceGroup, NewExperienceGroup, Page
 
@@ -28,7 +28,7 @@ def camel(name: str) -> str:
 # Out. One hook gives every attrs class the API's names. What has its default is left out: for a create absent and
 # default are the same.
 
-_converter = make_converter()
+_converter = Converter()
 _converter.register_unstructure_hook_factory(
     attrs.has,
     lambda cls: make_dict_unstructure_fn(

@@ -1,15 +1,17 @@
 """Creating many: over real sockets where the server counts, over made-up work where it does not matter."""
 
 import asyncio
+import contextvars
 import gc
+import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
+import attrs
 import pytest
 
 from aiolosant import (
     AuthenticationError,
-    Batch,
     BatchReport,
     ConfigurationError,
     LosantClient,
@@ -77,11 +79,34 @@ async def test_any_kind_of_input_will_do(losant: LosantClient, make: Any) -> Non
     assert [o.request for o in outcomes] == items
 
 
-async def test_ordered_outcomes_come_in_the_order_of_the_input(emulator: Emulator, losant: LosantClient) -> None:
-    """`ordered` holds outcomes back for those of earlier items; without it they come as they complete."""
-    emulator.latency = 0.005
-    batch = losant.experience_groups.create_many(named(50), concurrency=7, ordered=True)
-    assert [outcome.index async for outcome in batch] == list(range(50))
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_outcomes_come_as_they_complete_or_in_the_order_of_the_input(
+    losant: LosantClient, monkeypatch: pytest.MonkeyPatch, ordered: bool
+) -> None:
+    """`ordered` holds outcomes back for those of earlier items, and pulls no further ahead for that."""
+    call, pulled = losant._transport.call, 0
+
+    async def first_is_slow(request: Any, *rest: Any) -> Any:
+        if b"Tenant 0" in request.body:
+            while pulled < 3 + 8:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+        return await call(request, *rest)
+
+    monkeypatch.setattr(losant._transport, "call", first_is_slow)
+
+    async def source() -> AsyncIterator[NewExperienceGroup]:
+        nonlocal pulled
+        for group in named(30):
+            pulled += 1
+            yield group
+
+    indexes: list[int] = []
+    async for outcome in losant.experience_groups.create_many(source(), concurrency=3, ordered=ordered):
+        assert pulled - len(indexes) <= 3 + 8 + 1
+        indexes.append(outcome.index)
+    assert (indexes == list(range(30))) is ordered
+    assert sorted(indexes) == list(range(30))
 
 
 async def test_what_the_server_refuses_is_that_items_outcome(losant: LosantClient) -> None:
@@ -329,14 +354,16 @@ async def test_a_mistake_in_the_work_is_raised_not_lost(losant: LosantClient, mo
 
 async def test_a_batch_that_is_forgotten_is_collected(losant: LosantClient) -> None:
     """Nothing keeps a batch alive once its walk has ended or was left: services run for months."""
-    batch = losant.experience_groups.create_many(named(3))
-    await batch.report()
-    async for _ in losant.experience_groups.create_many(named(3)):
+    walked = losant.experience_groups.create_many(named(3))
+    await walked.report()
+    left = losant.experience_groups.create_many(named(3))
+    async for _ in left:
         break
-    del batch
+    runs = [weakref.ref(batch._run) for batch in (walked, left)]
+    del walked, left
     await losant.experience_groups.list().count()
     gc.collect()
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, Batch)]
+    assert [run() for run in runs] == [None, None]
     assert not losant._transport.at_close
 
 
@@ -357,3 +384,126 @@ async def test_arguments_are_checked_at_once(
     """A wrong argument is an error of the call, not of the first step; one group is not many."""
     with pytest.raises(kind, match=message):
         losant.experience_groups.create_many(**arguments)
+
+
+async def test_an_async_input_that_is_cancelled_from_within_is_an_error(losant: LosantClient) -> None:
+    """What the input waits for was cancelled: the rest of the input is lost, which is not its end."""
+
+    async def source() -> AsyncIterator[NewExperienceGroup]:
+        yield NewExperienceGroup("first")
+        reader = asyncio.ensure_future(asyncio.sleep(60))
+        reader.cancel()
+        await reader
+
+    with pytest.raises(RuntimeError, match="the input of the batch was cancelled") as caught:
+        await losant.experience_groups.create_many(source()).report()
+    assert caught.value.report.created == 1  # type: ignore[attr-defined]  # errors of the input get one as well
+
+
+async def test_an_async_input_runs_in_one_task(losant: LosantClient) -> None:
+    """A timeout or a context variable that spans items works as in any other generator."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+
+    async def source() -> AsyncIterator[NewExperienceGroup]:
+        token = variable.set("mine")
+        task = asyncio.current_task()
+        for group in named(60):
+            assert variable.get() == "mine"
+            assert asyncio.current_task() is task
+            yield group
+        variable.reset(token)
+
+    report = await losant.experience_groups.create_many(source(), concurrency=4).report()
+    assert report.created == 60
+
+
+async def test_a_mapping_is_read_when_it_is_pulled(losant: LosantClient) -> None:
+    """A reader that reuses one mapping for all its rows makes different groups."""
+
+    def rows() -> Iterator[dict[str, Any]]:
+        row: dict[str, Any] = {"groupTags": {}}
+        for n in range(20):
+            row["name"] = row["groupTags"]["row"] = f"{n}"
+            yield row
+
+    await losant.experience_groups.create_many(rows()).report()
+    groups = await losant.experience_groups.list().to_list()
+    assert {(group.name, group.group_tags["row"]) for group in groups} == {(f"{n}", f"{n}") for n in range(20)}
+
+
+async def test_an_item_that_cannot_even_be_read_is_its_own_failure(losant: LosantClient) -> None:
+    """Whatever a mapping does when it is looked at, the others go on."""
+
+    class Broken(dict[str, Any]):
+        def __iter__(self) -> Iterator[str]:
+            raise KeyError("row 7 is gone")
+
+        keys = __iter__  # type: ignore[assignment]  # broken throughout
+
+    items: list[Any] = [NewExperienceGroup("a"), Broken(name="b"), NewExperienceGroup("c")]
+    outcomes = [outcome async for outcome in losant.experience_groups.create_many(items, ordered=True)]
+    assert [outcome.status for outcome in outcomes] == ["created", "failed", "created"]
+    assert isinstance(outcomes[1].error, KeyError)
+
+
+async def test_tasks_that_are_cancelled_from_outside_have_outcomes(emulator: Emulator, losant: LosantClient) -> None:
+    """Whoever cancels every task of the loop gets an outcome for every item that was pulled, and no hang."""
+    batch = losant.experience_groups.create_many(named(12), concurrency=4)
+    walk = asyncio.create_task(batch.report())
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - {walk, asyncio.current_task()}:
+        if task.get_coro().__qualname__ == "Run._do":  # type: ignore[union-attr]  # a coroutine has one
+            task.cancel()
+    report = await walk
+    assert report.created + len(report.failed) + len(report.unknown) == 12
+    assert len(report.failed) == 12
+    assert posts(emulator) == 0
+
+
+async def test_a_frozen_error_of_the_input_is_raised_as_it_is(losant: LosantClient) -> None:
+    """An error that takes no attribute comes without a report, but it comes."""
+
+    @attrs.frozen
+    class FrozenError(Exception):
+        row: int
+
+    def source() -> Iterator[NewExperienceGroup]:
+        yield NewExperienceGroup("a")
+        raise FrozenError(2)
+
+    with pytest.raises(FrozenError):
+        await losant.experience_groups.create_many(source()).report()
+
+
+async def test_leaving_leaves_no_task(emulator: Emulator, losant: LosantClient) -> None:
+    """Some ticks after `break`, without closing anything, no task of the batch is left."""
+    before = asyncio.all_tasks()
+    async for _ in losant.experience_groups.create_many(named(100), concurrency=5):
+        break
+    for _ in range(1000):
+        if not {task for task in asyncio.all_tasks() - before if "Run." in repr(task)}:
+            break
+        await asyncio.sleep(0.001)
+    else:
+        pytest.fail("tasks are left")
+    sent = posts(emulator)
+    await losant.experience_groups.list().count()
+    assert posts(emulator) == sent <= 11
+
+
+async def test_a_report_after_single_steps_drains_the_rest(losant: LosantClient) -> None:
+    """`anext(batch)` and then `report()` walk the batch together."""
+    batch = losant.experience_groups.create_many(named(30))
+    assert (await anext(batch)).ok
+    assert (await batch.report()).created == 30
+
+
+async def test_text_of_a_subclass_is_sent_as_text(losant: LosantClient) -> None:
+    """Templates and number libraries have texts of their own kinds."""
+
+    class Markup(str):
+        __slots__ = ()
+
+    new = NewExperienceGroup(Markup("a"), group_tags={Markup("k"): Markup("v")})
+    group = await losant.experience_groups.create(new)
+    assert (group.name, group.group_tags) == ("a", {"k": "v"})

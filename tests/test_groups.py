@@ -98,7 +98,7 @@ async def test_a_list_sorts_filters_and_starts_where_it_is_told(losant: LosantCl
         assert [g.id async for g in groups.list(sort_field=field)] == [g.id for g in made]
     assert [g.name async for g in groups.list(filter="al*")] == ["Albatros", "Alpha"]
     assert [g.name async for g in groups.list(filter="?eta")] == ["beta"]
-    assert [g.name async for g in groups.list(filter="", per_page=2, start_page=1)] == ["beta", "gamma"]
+    assert [g.name async for g in groups.list(filter="  ", per_page=2, start_page=1)] == ["beta", "gamma"]
     assert await groups.list(filter="al*").count() == 2
 
 
@@ -123,6 +123,10 @@ async def test_device_counts_come_on_request(losant: LosantClient) -> None:
         ({"per_page": 1001}, ValueError, "per_page must be 1 to 1000, not 1001"),
         ({"per_page": "100"}, TypeError, "per_page must be an integer, not str"),
         ({"start_page": -1}, ValueError, "start_page must be 0 or more"),
+        ({"per_page": True}, TypeError, "per_page must be an integer, not bool"),
+        ({"filter": 5}, TypeError, "filter must be text, not int"),
+        ({"filter": "\udcff"}, ValueError, "filter is no valid Unicode text"),
+        ({"query": '{"name": "a"}'}, TypeError, "query must be a mapping, not str"),
         ({"filter": "a*", "query": {"name": "b"}}, ValueError, "filter and query exclude each other"),
     ],
 )

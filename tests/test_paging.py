@@ -192,3 +192,27 @@ async def test_two_consumers_of_one_walk_are_told() -> None:
         await anext(walk)
     gate.set()
     assert await first == 0
+
+
+async def test_closing_a_walk_that_waits_ends_it() -> None:
+    """What arrives after `aclose` is not given out any more."""
+    gate = asyncio.Event()
+
+    async def fetch(number: int, per_page: int) -> Page[int]:
+        await gate.wait()
+        return Page((number,), number, per_page, 1)
+
+    walk = aiter(Paginator(fetch))
+    waiting = asyncio.create_task(anext(walk, None))
+    await asyncio.sleep(0)
+    await walk.aclose()
+    gate.set()
+    assert await waiting is None
+    assert [item async for item in walk] == []
+
+
+@pytest.mark.parametrize("limit", [1.5, "3", True])
+async def test_a_limit_is_an_integer(limit: object) -> None:
+    """A limit that is none would otherwise be no limit."""
+    with pytest.raises(TypeError, match="limit must be an integer"):
+        await Pages(range(5)).paginator().to_list(limit=limit)  # type: ignore[arg-type]  # it is what the test is about

@@ -111,6 +111,8 @@ def test_changes_send_what_is_given_empty_or_not() -> None:
         ({"name": "a", "colour": "red"}, "unknown field `colour`"),
         ({"name": "a", "deviceTags": [{"kay": "a"}]}, r"unknown field `kay` - at `\$\.deviceTags\[0\]`"),
         ({"name": "a", "deviceIds": None}, r"\$\.deviceIds"),
+        ({"name": "a", "description": None}, r"\$\.description"),
+        ({"name": "a", "deviceTags": [{"key": None}]}, r"\$\.deviceTags\[0\]\.key"),
         ({"name": ""}, "name must have 1 to 255"),
         ({1: "a"}, "Expected `str`"),
     ],
