@@ -264,8 +264,11 @@ class Run:
         if self._exhausted or self._stopped:
             return False
         ahead = self._pulled - self._yielded - min(self.parked, self._most_parked)
-        # Filled up in one go and then used up, so that what can be shared is shared by many.
-        self._filling = ahead < self._ahead + (self._fill if self._filling else 0)
+        # Filled up by `fill` in one go and then used up, so that what can be shared is shared by so many.
+        if ahead >= self._ahead + self._fill:
+            self._filling = False
+        elif ahead < self._ahead or (self._fill and ahead == self._ahead):
+            self._filling = True
         return self._filling
 
     def _start(self, item: Any) -> None:

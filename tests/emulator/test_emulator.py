@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,9 @@ import pytest
 from aiolosant.emulator import Emulator
 from tests.samples import sample_object
 
+from .api import Api
+
 NOWHERE = "0" * 24
-
-
-class Api:
-    """Asks an emulator and hands out status and JSON."""
-
-    def __init__(self, emulator: Emulator, session: aiohttp.ClientSession) -> None:
-        self.session = session
-        self.root = f"{emulator.url}/applications/{emulator.application_id}/experience/groups"
-        self.headers = {"Authorization": f"Bearer {emulator.token}"}
-
-    async def __call__(
-        self, method: str, path: str = "", *, json: Any = None, data: Any = None, **params: str
-    ) -> tuple[int, Any]:
-        url = path if path.startswith("http") else self.root + path
-        async with self.session.request(
-            method, url, params=params, json=json, data=data, headers=self.headers
-        ) as response:
-            return response.status, await response.json()
-
-
-@pytest.fixture
-async def api(emulator: Emulator) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession() as session:
-        yield Api(emulator, session)
 
 
 async def test_the_documented_body_makes_the_documented_group(emulator: Emulator, api: Api) -> None:
@@ -139,6 +116,7 @@ async def test_a_body_that_is_no_json_is_refused(api: Api, data: bytes) -> None:
     "params",
     [
         {"page": "-1"},
+        {"page": "99999999999999999999"},
         {"page": "one"},
         {"perPage": "0"},
         {"perPage": "1001"},

@@ -1,0 +1,97 @@
+"""Faults: what the client sees of them, and what is on the server afterwards."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from aiolosant.emulator import Emulator, Fault
+
+from .api import Api
+
+GROUP = {"name": "a"}
+
+
+async def post(api: Api) -> int | str:
+    """The status of a create, or the name of what kept it from one."""
+    try:
+        async with api.session.post(api.root, json=GROUP, headers=api.headers) as response:
+            await response.read()
+            return response.status
+    except aiohttp.ClientError as error:
+        return type(error).__name__
+
+
+@pytest.mark.parametrize(
+    ("fault", "seen", "written"),
+    [
+        (Fault.TOO_MANY_REQUESTS, 429, 0),
+        (Fault.SERVER_ERROR, 500, 0),
+        (Fault.UNAVAILABLE, 503, 0),
+        (Fault.BAD_GATEWAY, 502, 1),
+        (Fault.CUT_BEFORE_WRITE, "ServerDisconnectedError", 0),
+        (Fault.CUT_AFTER_WRITE, "ServerDisconnectedError", 1),
+        (Fault.LATE_WRITE, "ServerDisconnectedError", 0),
+        (Fault.BROKEN_BODY, "ClientPayloadError", 1),
+    ],
+)
+async def test_a_fault_does_what_it_says(
+    emulator: Emulator, api: Api, fault: Fault, seen: int | str, written: int
+) -> None:
+    """Each fault has its own answer or none, and its own effect; it comes once unless it is told otherwise."""
+    emulator.inject(fault)
+    emulator.lateness = 0.05
+    assert await post(api) in (seen, "ClientOSError" if isinstance(seen, str) else seen)
+    assert (await api("GET"))[1]["totalCount"] == written
+    await asyncio.sleep(0.1)
+    assert (await api("GET"))[1]["totalCount"] == written + (fault is Fault.LATE_WRITE)
+    assert await post(api) == 201
+
+
+async def test_silence_lasts_until_the_client_gives_up(emulator: Emulator, api: Api) -> None:
+    """Nothing is answered and nothing is done; the emulator can still be closed at once."""
+    emulator.inject(Fault.SILENCE, times=2)
+    asking = [asyncio.create_task(post(api)) for _ in range(2)]
+    while len(emulator.requests) < 2:
+        await asyncio.sleep(0)
+    asking[0].cancel()
+    await emulator.close()
+    assert await asking[1] in ("ServerDisconnectedError", "ClientOSError")
+
+
+async def test_faults_are_scripted_in_order_and_by_method(emulator: Emulator, api: Api) -> None:
+    """The first that fits a request is the one it meets."""
+    emulator.inject(Fault.SERVER_ERROR, times=2, method="POST")
+    emulator.inject(Fault.UNAVAILABLE)
+    assert (await api("GET"))[0] == 503
+    assert [await post(api) for _ in range(3)] == [500, 500, 201]
+
+
+async def test_random_faults_are_repeatable(emulator: Emulator, api: Api) -> None:
+    """The same seed draws the same faults; `{}` ends them; the log has what was answered."""
+    drawn = []
+    for _ in range(2):
+        emulator.inject_random({Fault.SERVER_ERROR: 0.3, Fault.UNAVAILABLE: 0.3}, seed=7)
+        drawn.append([await post(api) for _ in range(30)])
+    assert drawn[0] == drawn[1]
+    assert set(drawn[0]) == {201, 500, 503}
+    assert [request.status for request in emulator.requests] == drawn[0] * 2
+    emulator.inject_random({})
+    assert [await post(api) for _ in range(10)] == [201] * 10
+    with pytest.raises(ValueError, match="1 or less together"):
+        emulator.inject_random({Fault.SERVER_ERROR: 0.6, Fault.UNAVAILABLE: 0.6})
+
+
+async def test_a_rate_limit_refuses_what_is_too_many(emulator: Emulator, api: Api) -> None:
+    """A bucket of a tenth of a second's requests; `Retry-After` only if it is wanted."""
+    emulator.rate_limit = 50
+    statuses = [await post(api) for _ in range(20)]
+    assert statuses[:5] == [201] * 5
+    assert 429 in statuses
+    emulator.rate_limit = None
+    emulator.retry_after = 7
+    emulator.inject(Fault.TOO_MANY_REQUESTS)
+    async with api.session.get(api.root, headers=api.headers) as response:
+        assert response.headers["Retry-After"] == "7"
+        assert await response.json() == {"type": "TooManyRequests", "message": "Rate limit exceeded"}
+    assert (await api("GET"))[0] == 200
