@@ -25,6 +25,7 @@ from .keys import by_name, by_tag
 from .models import DeviceTag, ExperienceGroup, NewExperienceGroup, Page
 from .outcomes import BatchReport, Outcome
 from .paging import Paginator
+from .query import Q, Query
 from .retry import RetryPolicy
 
 __all__ = [
@@ -48,6 +49,8 @@ __all__ = [
     "Page",
     "Paginator",
     "PermissionDeniedError",
+    "Q",
+    "Query",
     "RateLimitError",
     "RequestTimeoutError",
     "ResponseFormatError",

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 from yarl import URL
 
+from . import wire
+from .attempt import Request
 from .auth import Auth, TokenProvider
 from .errors import ConfigurationError
-from .groups import ExperienceGroups
-from .models import check_id
+from .groups import MAX_PER_PAGE, ExperienceGroups, check_range
+from .models import Page, check_id
+from .paging import NumberedPages, Paginator
 from .retry import RetryPolicy
 from .throttle import Throttle
-from .transport import Transport
+from .transport import Call, Transport
 
 
 class LosantClient:
@@ -123,6 +128,69 @@ class LosantClient:
         """Another application that the token is good for; nothing is sent."""
         return Application(self._transport, check_id("application_id", application_id))
 
+    async def request(
+        self, method: str, path: str, *, params: Mapping[str, str | int | float | bool] | None = None, json: Any = None
+    ) -> Any:
+        """Any other call of Losant's API, with the same token, retries, pace and errors.
+
+        Args:
+            method: `GET`, `HEAD`, `PUT` and `DELETE` are sent again when in doubt, others are not.
+            path: Path below the address of the API, such as `/applications/ID/devices`, without a query.
+            params: Query parameters; True and False become `true` and `false`.
+            json: What to send as JSON; None for no body.
+
+        Returns:
+            The decoded JSON, or None if the answer has no body.
+
+        Raises:
+            OutcomeUnknownError: A method that is not sent again left, and no answer tells what it did.
+            TypeError: An argument is of a wrong type.
+            ValueError: `path` or `method` is none.
+        """
+        method = _checked_method(method)
+        body = None if json is None else wire.encode(json)
+        request = Request(
+            method, _checked_path(path), wire.decode_any, _checked_params(params), body, method in _REPEATABLE
+        )
+        return await self._transport.call(request)
+
+    def paginate(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str | int | float | bool] | None = None,
+        per_page: int = 100,
+        start_page: int = 0,
+        prefetch: int = 0,
+    ) -> Paginator[dict[str, Any]]:
+        """Any other list of Losant's API, read page by page while it is walked over, as dicts.
+
+        Args:
+            path: Path below the address of the API, such as `/applications/ID/devices`, without a query.
+            params: Query parameters but for `page` and `perPage`.
+            per_page: Items to ask for at a time, 1 to 1,000.
+            start_page: Zero-based number of the first page, in pages of `per_page`.
+            prefetch: How many further pages to have on the way while one is used up, 0 or more.
+
+        Raises:
+            TypeError: An argument is of a wrong type.
+            ValueError: An argument is out of its range.
+        """
+        path, checked = _checked_path(path), _checked_params(params)
+        check_range("per_page", per_page, 1, MAX_PER_PAGE)
+        check_range("start_page", start_page, 0)
+        check_range("prefetch", prefetch, 0)
+
+        async def fetch(number: int, size: int) -> Page[dict[str, Any]]:
+            decode = functools.partial(wire.decode_any_page, number=number, per_page=size)
+            request = Request("GET", path, decode, {**checked, "page": number, "perPage": size})
+            return await self._transport.call(request, Call(self._transport.timeout, patient=True))
+
+        def open_pages(size: int) -> NumberedPages[dict[str, Any]]:
+            return NumberedPages(fetch, per_page=size, offset=start_page * per_page, prefetch=prefetch)
+
+        return Paginator(open_pages, per_page=per_page)
+
     async def close(self) -> None:
         """Let what is on the wire end and close the session, if it is the client's own. Twice does no harm."""
         await self._transport.close()
@@ -153,6 +221,41 @@ class Application:
 
     def __repr__(self) -> str:
         return f"<Application {self.id}>"
+
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_REPEATABLE = ("GET", "HEAD", "PUT", "DELETE")
+
+
+def _checked_method(method: object) -> str:
+    if not isinstance(method, str):
+        raise TypeError(f"method must be text, not {type(method).__name__}")
+    if method.upper() not in _METHODS:
+        raise ValueError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
+    return method.upper()
+
+
+def _checked_path(path: object) -> str:
+    if not isinstance(path, str):
+        raise TypeError(f"path must be text, not {type(path).__name__}")
+    if not path.startswith("/") or path.startswith("//"):
+        raise ValueError(f"path must start with exactly one slash, unlike {path!r}")
+    if any(mark in path for mark in "?#\\") or not path.isprintable() or ".." in path.split("/"):
+        raise ValueError(f"path must be a plain path, unlike {path!r}; parameters go into params=")
+    return path
+
+
+def _checked_params(params: object) -> dict[str, str | int]:
+    if params is None:
+        return {}
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params must be a mapping, not {type(params).__name__}")
+    checked: dict[str, str | int] = {}
+    for name, value in params.items():
+        if not isinstance(value, str | int | float):
+            raise TypeError(f"params[{name!r}] must be text, a number or a boolean, not {type(value).__name__}")
+        checked[name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return checked
 
 
 def _checked_base_url(base_url: str, *, allow_http: bool) -> str:

@@ -15,7 +15,8 @@ from .errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnkn
 from .keys import ByName, ByTag, Identity
 from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes, check_id
 from .outcomes import Outcome, Status
-from .paging import Paginator
+from .paging import KeysetPages, NumberedPages, Paginator
+from .query import Query
 from .run import Run, Turn
 from .transport import Call, Transport
 
@@ -25,7 +26,7 @@ SortDirection = Literal["asc", "desc"]
 _SORT_FIELDS = ("name", "id", "creationDate", "lastUpdated")
 _SORT_DIRECTIONS = ("asc", "desc")
 # Undocumented; the largest that Losant's own tools ask for.
-_MAX_PER_PAGE = 1000
+MAX_PER_PAGE = 1000
 
 
 class ExperienceGroups:
@@ -47,20 +48,25 @@ class ExperienceGroups:
         sort_direction: SortDirection = "asc",
         filter: str | None = None,  # noqa: A002 - Losant's own name for it
         filter_field: Literal["name"] = "name",
-        query: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | Query | None = None,
         per_page: int = 100,
         start_page: int = 0,
+        prefetch: int = 0,
     ) -> Paginator[ExperienceGroup]:
         """The groups that match, read page by page while they are walked over; nothing is sent before.
+
+        A walk by page numbers sees the list as it is at each page: what others create, delete or rename meanwhile can
+        make it skip a group or give one twice. `scan` does not.
 
         Args:
             sort_field: What to sort by: `name`, `id`, `creationDate` or `lastUpdated`.
             sort_direction: `asc` or `desc`.
             filter: A glob (`my*group`) for the filter field; None or blank for all.
             filter_field: The field that the filter is for; there is only `name`.
-            query: An Advanced Experience Group Query, instead of a filter.
+            query: An Advanced Experience Group Query, instead of a filter: built with `Q`, or a dict.
             per_page: Groups to ask for at a time, 1 to 1,000.
             start_page: Zero-based number of the first page, in pages of `per_page`.
+            prefetch: How many further pages to have on the way while one is used up, 0 or more.
 
         Raises:
             TypeError: An argument is of a wrong type.
@@ -68,29 +74,71 @@ class ExperienceGroups:
                 drop the filter.
         """
         filter = _checked_filter(filter)  # noqa: A001 - as above
-        if query is not None and not isinstance(query, Mapping):
-            raise TypeError(f"query must be a mapping, not {type(query).__name__}")
         _check_choice("sort_field", sort_field, _SORT_FIELDS)
         _check_choice("sort_direction", sort_direction, _SORT_DIRECTIONS)
         _check_choice("filter_field", filter_field, ("name",))
-        _check_range("per_page", per_page, 1, _MAX_PER_PAGE)
-        _check_range("start_page", start_page, 0)
-        if filter and query:
+        check_range("per_page", per_page, 1, MAX_PER_PAGE)
+        check_range("start_page", start_page, 0)
+        check_range("prefetch", prefetch, 0)
+        condition = _checked_query(query)
+        if filter and condition:
             raise ValueError("filter and query exclude each other; put the filter's condition into the query")
         params: dict[str, str | int] = {"sortField": sort_field, "sortDirection": sort_direction}
         if filter:
             params |= {"filterField": filter_field, "filter": filter}
-        if query:
-            params["query"] = wire.encode(query).decode()
+        if condition:
+            params["query"] = wire.encode(condition).decode()
 
-        async def fetch(number: int, per_page: int) -> Page[ExperienceGroup]:
-            def decode(body: bytes) -> Page[ExperienceGroup]:
-                return wire.decode_page(body, number=number, per_page=per_page)
+        def open_pages(size: int) -> NumberedPages[ExperienceGroup]:
+            fetch = functools.partial(self._fetch_page, params)
+            return NumberedPages(fetch, per_page=size, offset=start_page * per_page, prefetch=prefetch)
 
-            request = Request("GET", self._path, decode, {**params, "page": number, "perPage": per_page})
-            return await self._transport.call(request, Call(self._transport.timeout, patient=True))
+        return Paginator(open_pages, per_page=per_page)
 
-        return Paginator(fetch, per_page=per_page, start_page=start_page)
+    def scan(
+        self, *, query: Mapping[str, Any] | Query | None = None, per_page: int = 1000, after: str | None = None
+    ) -> Paginator[ExperienceGroup]:
+        """The groups that match, by ascending id: an exact reading of a collection that others change meanwhile.
+
+        Every group that is there and matches throughout comes exactly once, and any other at most once, whatever is
+        created, renamed, moved and deleted meanwhile. Each page is asked for by what it begins behind (`id` greater
+        than the last one's), not by its number.
+
+        Args:
+            query: An Advanced Experience Group Query: built with `Q`, or a dict. None for all groups.
+            per_page: Groups to ask for at a time, 1 to 1,000.
+            after: Id of a group to go on behind, such as the last one of a scan that was broken off.
+
+        Raises:
+            TypeError: An argument is of a wrong type.
+            ValueError: `per_page` is out of its range, or `after` is no id.
+        """
+        check_range("per_page", per_page, 1, MAX_PER_PAGE)
+        condition = _checked_query(query)
+        if after is not None:
+            after = check_id("after", after).lower()
+
+        async def fetch(last: str | None, size: int) -> Page[ExperienceGroup]:
+            conditions = [condition] if condition else []
+            if last is not None:
+                conditions.append({"id": {"$gt": last}})
+            params: dict[str, str | int] = {"sortField": "id", "sortDirection": "asc"}
+            if conditions:
+                whole = conditions[0] if len(conditions) == 1 else {"$and": conditions}
+                params["query"] = wire.encode(whole).decode()
+            return await self._fetch_page(params, 0, size)
+
+        def open_pages(size: int) -> KeysetPages[ExperienceGroup]:
+            return KeysetPages(fetch, lambda group: group.id.lower(), per_page=size, after=after)
+
+        return Paginator(open_pages, per_page=per_page)
+
+    async def _fetch_page(self, params: Mapping[str, str | int], number: int, per_page: int) -> Page[ExperienceGroup]:
+        def decode(body: bytes) -> Page[ExperienceGroup]:
+            return wire.decode_page(body, number=number, per_page=per_page)
+
+        request = Request("GET", self._path, decode, {**params, "page": number, "perPage": per_page})
+        return await self._transport.call(request, Call(self._transport.timeout, patient=True))
 
     async def get(
         self, group_id: str, *, include_direct_device_count: bool = False, include_total_device_count: bool = False
@@ -191,7 +239,7 @@ class ExperienceGroups:
         """
         if isinstance(groups, str | bytes | Mapping) or not isinstance(groups, Iterable | AsyncIterable):
             raise TypeError(f"groups must be an iterable or async iterable of groups, not {type(groups).__name__}")
-        _check_range("concurrency", concurrency, 1)
+        check_range("concurrency", concurrency, 1)
         options: dict[str, Any] = {"concurrency": concurrency, "ordered": ordered, "transport": self._transport}
         if unique_by is None:
             return Batch(Run(groups, _to_new_group, self._create_one, **options))
@@ -237,7 +285,7 @@ class ExperienceGroups:
         return ExactlyOnce(self._transport, self._create_request, unique_by, self._find, gather=gather)
 
     async def _find(self, query: dict[str, Any]) -> builtins.list[ExperienceGroup]:
-        return await self.list(query=query, sort_field="id", per_page=_MAX_PER_PAGE).to_list()
+        return await self.list(query=query, sort_field="id", per_page=MAX_PER_PAGE).to_list()
 
     def _group_path(self, group_id: str) -> str:
         return f"{self._path}/{check_id('group_id', group_id)}"
@@ -264,12 +312,28 @@ def _checked_filter(value: object) -> str:
     return value.strip()
 
 
+def _checked_query(query: object) -> dict[str, Any]:
+    if query is None:
+        return {}
+    if isinstance(query, Query):
+        return query.to_dict()
+    if not isinstance(query, Mapping):
+        raise TypeError(f"query must be a Query or a mapping, not {type(query).__name__}")
+    return dict(query)
+
+
 def _check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{argument} must be one of {', '.join(choices)}, not {value!r}")
 
 
-def _check_range(argument: str, value: object, minimum: int, maximum: int | None = None) -> None:
+def check_range(argument: str, value: object, minimum: int, maximum: int | None = None) -> None:
+    """Refuse what is no integer between two bounds.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is out of the bounds. Both messages name `argument`.
+    """
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{argument} must be an integer, not {type(value).__name__}")
     if value < minimum or (maximum is not None and value > maximum):

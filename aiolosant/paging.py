@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -13,40 +15,33 @@ from .models import Page
 
 T = TypeVar("T")
 
-FetchPage = Callable[[int, int], Awaitable[Page[T]]]
-"""Asks for one page, given its zero-based number and the items per page."""
-
 
 class Paginator(Generic[T]):
     """A list that is read page by page while it is walked over.
 
     Nothing is asked of the server before the first item is, and the next page only when this one is used up. Each
-    `async for` starts afresh. A walk by page numbers sees the list as it is at each page: what others create, delete or
-    rename meanwhile can make it skip an item or give one twice.
+    `async for` starts afresh. After a page that failed, going on with the same iterator asks for that page again.
 
     Args:
-        fetch: Asks for one page, given its number and the items per page.
+        open_pages: Begins a walk over the pages, given how many items to ask for at a time.
         per_page: Items to ask for at a time. If the server gives fewer, its own number is followed.
-        start_page: Zero-based number of the first page, in pages of `per_page` items.
     """
 
-    def __init__(self, fetch: FetchPage[T], *, per_page: int = 100, start_page: int = 0) -> None:
-        self._fetch = fetch
+    def __init__(self, open_pages: Callable[[int], PageIterator[T]], *, per_page: int) -> None:
+        self._open_pages = open_pages
         self._per_page = per_page
-        self._offset = start_page * per_page
 
     def __aiter__(self) -> ItemIterator[T]:
         return ItemIterator(self.by_page())
 
     def by_page(self) -> PageIterator[T]:
         """The pages instead of their items, as lazily; a page may be empty."""
-        return PageIterator(self._fetch, per_page=self._per_page, offset=self._offset)
+        return self._open_pages(self._per_page)
 
     async def first(self) -> T | None:
         """The first item, or None if there is none; asks for this one alone."""
-        async for item in ItemIterator(PageIterator(self._fetch, per_page=1, offset=self._offset)):
-            return item
-        return None
+        async with ItemIterator(self._open_pages(1)) as items:
+            return await anext(items, None)
 
     async def count(self) -> int:
         """How many items match in all, as the server counts; one small request.
@@ -54,7 +49,8 @@ class Paginator(Generic[T]):
         Raises:
             ResponseFormatError: The server does not say.
         """
-        page = await self._fetch(0, 1)
+        async with self._open_pages(1) as pages:
+            page = await anext(pages)
         if page.total_count is None:
             raise ResponseFormatError("the answer has no totalCount")
         return page.total_count
@@ -73,18 +69,20 @@ class Paginator(Generic[T]):
         items: list[T] = []
         if limit == 0:
             return items
-        async for item in self:
-            items.append(item)
-            if len(items) == limit:
-                break
+        async with aiter(self) as walk:
+            async for item in walk:
+                items.append(item)
+                if len(items) == limit:
+                    break
         return items
 
 
-class _Walk:
-    """What both iterators are: iterable and closable."""
+class _Closable:
+    """What both iterators are."""
 
-    def __aiter__(self) -> Self:
-        return self
+    async def aclose(self) -> None:
+        """End the walk: there is nothing more in it."""
+        raise NotImplementedError  # each knows what it has to end
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,73 +92,16 @@ class _Walk:
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """End the walk: there is nothing more in it."""
-        raise NotImplementedError  # each knows what it has to end
 
-
-class PageIterator(_Walk, Generic[T]):
-    """One walk over the pages of a list.
-
-    After a page that failed, going on asks for the same page again.
-    """
-
-    def __init__(self, fetch: FetchPage[T], *, per_page: int, offset: int) -> None:
-        self._fetch = fetch
-        self._per_page = per_page
-        self._offset = offset
-        self._busy = False
-        self._done = False
-        self._closed = False
-
-    async def __anext__(self) -> Page[T]:
-        if self._done or self._closed:
-            raise StopAsyncIteration
-        if self._busy:
-            raise RuntimeError("this walk is already waiting for a page; each consumer needs a walk of its own")
-        self._busy = True
-        try:
-            page = await self._page_at_offset()
-        finally:
-            self._busy = False
-        if self._closed:
-            raise StopAsyncIteration
-        start = page.number * page.per_page
-        skipped = self._offset - start
-        self._offset = start + page.per_page
-        if page.total_count is None:
-            self._done = len(page.items) < page.per_page
-        else:
-            self._done = self._offset >= page.total_count
-        return attrs.evolve(page, items=page.items[skipped:]) if skipped else page
-
-    async def _page_at_offset(self) -> Page[T]:
-        # A server that gives fewer items per page than asked for numbers its pages by its own size: the page that holds
-        # the offset is then another one.
-        for _ in range(2):
-            number = self._offset // self._per_page
-            page = await self._fetch(number, self._per_page)
-            if page.number != number or page.per_page < 1 or len(page.items) > page.per_page:
-                break
-            self._per_page = page.per_page
-            if number == self._offset // page.per_page:
-                return page
-        raise ResponseFormatError(
-            f"the list makes no progress: asked for page {number}, the answer is page {page.number} "
-            f"of {page.per_page} items each and has {len(page.items)}"
-        )
-
-    async def aclose(self) -> None:
-        """End the walk: there is nothing more in it."""
-        self._closed = True
-
-
-class ItemIterator(_Walk, Generic[T]):
+class ItemIterator(_Closable, Generic[T]):
     """One walk over the items of a list."""
 
     def __init__(self, pages: PageIterator[T]) -> None:
         self._pages = pages
         self._items: Iterator[T] = iter(())
+
+    def __aiter__(self) -> Self:
+        return self
 
     async def __anext__(self) -> T:
         while True:
@@ -173,3 +114,175 @@ class ItemIterator(_Walk, Generic[T]):
         """End the walk: there is nothing more in it."""
         self._items = iter(())
         await self._pages.aclose()
+
+
+class PageIterator(_Closable, ABC, Generic[T]):
+    """One walk over the pages of a list, for one consumer."""
+
+    def __init__(self) -> None:
+        self._busy = False
+        self._closed = False
+        self._done = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page[T]:
+        if self._done or self._closed:
+            raise StopAsyncIteration
+        if self._busy:
+            raise RuntimeError("this walk is already waiting for a page; each consumer needs a walk of its own")
+        self._busy = True
+        try:
+            page = await self._next_page()
+        finally:
+            self._busy = False
+        if self._closed:
+            raise StopAsyncIteration
+        return page
+
+    @abstractmethod
+    async def _next_page(self) -> Page[T]:
+        """Ask for the next page; when it is the last, set `_done`. Nothing is changed if it fails."""
+
+    async def aclose(self) -> None:
+        """End the walk: there is nothing more in it."""
+        self._closed = True
+
+
+class NumberedPages(PageIterator[T]):
+    """Pages by number. What others create, delete or rename meanwhile can make it skip an item or give one twice.
+
+    Args:
+        fetch: Asks for one page, given its number and the items per page.
+        per_page: Items to ask for at a time.
+        offset: How many items to leave out at the start.
+        prefetch: How many further pages to have on the way while one is used up.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[int, int], Awaitable[Page[T]]],
+        *,
+        per_page: int,
+        offset: int = 0,
+        prefetch: int = 0,
+    ) -> None:
+        super().__init__()
+        self._fetch = fetch
+        self._per_page = per_page
+        self._offset = offset
+        self._prefetch = prefetch
+        self._on_the_way: dict[int, asyncio.Task[Page[T]]] = {}
+
+    async def _next_page(self) -> Page[T]:
+        page = await self._page_at_offset()
+        start = page.number * page.per_page
+        skipped = self._offset - start
+        self._offset = start + page.per_page
+        if page.total_count is None:
+            self._done = len(page.items) < page.per_page
+        else:
+            self._done = self._offset >= page.total_count
+        self._look_ahead(page.total_count)
+        return attrs.evolve(page, items=page.items[skipped:]) if skipped else page
+
+    async def _page_at_offset(self) -> Page[T]:
+        # A server that gives fewer items per page than asked for numbers its pages by its own size: the page that holds
+        # the offset is then another one.
+        for _ in range(2):
+            number = self._offset // self._per_page
+            page = await self._ask(number)
+            if page.number != number or page.per_page < 1 or len(page.items) > page.per_page:
+                break
+            if page.per_page != self._per_page:
+                self._per_page = page.per_page
+                self._drop_ahead()
+            if number == self._offset // page.per_page:
+                return page
+        raise ResponseFormatError(
+            f"the list makes no progress: asked for page {number}, the answer is page {page.number} "
+            f"of {page.per_page} items each and has {len(page.items)}"
+        )
+
+    async def _ask(self, number: int) -> Page[T]:
+        # Taken out first: if it failed, it is asked for again.
+        task = self._on_the_way.pop(number, None)
+        return await (task or self._fetch(number, self._per_page))
+
+    def _look_ahead(self, total_count: int | None) -> None:
+        if self._done:
+            self._drop_ahead()
+        following = self._offset // self._per_page
+        for number in range(following, following + self._prefetch):
+            beyond = total_count is not None and number * self._per_page >= total_count
+            if self._done or beyond:
+                break
+            if number not in self._on_the_way:
+                task = asyncio.ensure_future(self._fetch(number, self._per_page))
+                task.add_done_callback(_seen)
+                self._on_the_way[number] = task
+
+    def _drop_ahead(self) -> None:
+        for task in self._on_the_way.values():
+            task.cancel()
+        self._on_the_way.clear()
+
+    async def aclose(self) -> None:
+        """End the walk: there is nothing more in it, and nothing stays on the way."""
+        await super().aclose()
+        dropped = list(self._on_the_way.values())
+        self._drop_ahead()
+        if dropped:
+            await asyncio.wait(dropped)
+
+    def __del__(self) -> None:
+        # A consumer who just walks away wants no more pages. The collector may run in any thread.
+        for task in self._on_the_way.values():
+            loop = task.get_loop()
+            if not task.done() and not loop.is_closed():
+                loop.call_soon_threadsafe(task.cancel)
+
+
+def _seen(task: asyncio.Task[Page[T]]) -> None:
+    """Note that a page failed, so that one that nobody came to ask for is no complaint."""
+    if not task.cancelled():
+        task.exception()
+
+
+class KeysetPages(PageIterator[T]):
+    """Pages behind a key: each begins behind the last item of the one before, wherever that is by then.
+
+    Args:
+        fetch: Asks for the first page behind a key, given the key (None for the very first) and the items per page.
+        key_of: The key of an item; keys ascend.
+        per_page: Items to ask for at a time.
+        after: The key to begin behind.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[str | None, int], Awaitable[Page[T]]],
+        key_of: Callable[[T], str],
+        *,
+        per_page: int,
+        after: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._fetch = fetch
+        self._key_of = key_of
+        self._per_page = per_page
+        self._after = after
+
+    async def _next_page(self) -> Page[T]:
+        page = await self._fetch(self._after, self._per_page)
+        keys = [self._key_of(item) for item in page.items]
+        for before, key in zip([self._after, *keys], keys, strict=False):
+            if before is not None and key <= before:
+                raise ResponseFormatError(f"the list makes no progress: {key} comes behind {before}")
+        if keys:
+            self._after = keys[-1]
+        # A full page is never taken for the last: the server counts at another moment than it reads.
+        all_there = page.total_count is None or len(keys) >= page.total_count
+        self._done = not keys or (len(keys) < page.per_page and all_there)
+        return page

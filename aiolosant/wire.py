@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import GenericAlias
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import attrs
 import msgspec
@@ -17,6 +17,8 @@ from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from .models import DeviceTag, ExperienceGroup, NewExperienceGroup, Page
+
+T = TypeVar("T")
 
 
 def camel(name: str) -> str:
@@ -88,16 +90,13 @@ _Answered = _mirror(
     get_type_hints(ExperienceGroup) | {"creation_date": _AwareDatetime, "last_updated": _AwareDatetime},
     absent=None,
 )
-_AnsweredPage = msgspec.defstruct(
-    "Page",
-    [
-        ("items", GenericAlias(list, _Answered)),
-        ("page", int | None, None),
-        ("per_page", int | None, None),
-        ("total_count", int | None, None),
-    ],
-    rename="camel",
-)
+
+
+def _page_of(item: Any) -> Any:
+    counts: list[Any] = [(name, int | None, None) for name in ("page", "per_page", "total_count")]
+    return msgspec.defstruct("Page", [("items", GenericAlias(list, item)), *counts], rename="camel")
+
+
 # The API takes null for a parent and a device query alone.
 _GivenTag = _mirror(DeviceTag, {"key": str, "value": str}, absent=msgspec.UNSET, forbid_unknown_fields=True)
 _Given = _mirror(
@@ -110,7 +109,8 @@ _Success = msgspec.defstruct("Success", [("success", bool)])
 _Error = msgspec.defstruct("Error", [("type", str, ""), ("message", str, "")])
 
 _group_decoder = msgspec.json.Decoder(_Answered)
-_page_decoder = msgspec.json.Decoder(_AnsweredPage)
+_page_decoder = msgspec.json.Decoder(_page_of(_Answered))
+_any_page_decoder = msgspec.json.Decoder(_page_of(dict[str, Any]))
 _error_decoder = msgspec.json.Decoder(_Error)
 _success_decoder = msgspec.json.Decoder(_Success)
 
@@ -123,16 +123,31 @@ def decode_group(body: bytes) -> ExperienceGroup:
 def decode_page(body: bytes, *, number: int, per_page: int) -> Page[ExperienceGroup]:
     """The page that list answers; `number` and `per_page` are what was asked for, should the answer not say."""
     page: Any = _page_decoder.decode(body)
+    return _to_page(page, tuple(map(_to_group, page.items)), number, per_page)
+
+
+def _to_page(page: Any, items: tuple[T, ...], number: int, per_page: int) -> Page[T]:
     more = page.total_count is not None and number * per_page + len(page.items) < page.total_count
     if page.per_page is None and page.items and more:
         # A short page that others follow: the server gives fewer at a time than it was asked for.
         per_page = min(per_page, len(page.items))
     return Page(
-        items=tuple(map(_to_group, page.items)),
+        items=items,
         number=number if page.page is None else page.page,
         per_page=per_page if page.per_page is None else page.per_page,
         total_count=page.total_count,
     )
+
+
+def decode_any(body: bytes) -> Any:
+    """Any JSON as dicts, lists, texts and numbers; None for no body at all."""
+    return msgspec.json.decode(body) if body else None
+
+
+def decode_any_page(body: bytes, *, number: int, per_page: int) -> Page[dict[str, Any]]:
+    """A page of any list of the API; `number` and `per_page` as for `decode_page`."""
+    page: Any = _any_page_decoder.decode(body)
+    return _to_page(page, tuple(page.items), number, per_page)
 
 
 def decode_success(body: bytes) -> None:

@@ -126,7 +126,8 @@ async def test_device_counts_come_on_request(losant: LosantClient) -> None:
         ({"per_page": True}, TypeError, "per_page must be an integer, not bool"),
         ({"filter": 5}, TypeError, "filter must be text, not int"),
         ({"filter": "\udcff"}, ValueError, "filter is no valid Unicode text"),
-        ({"query": '{"name": "a"}'}, TypeError, "query must be a mapping, not str"),
+        ({"query": '{"name": "a"}'}, TypeError, "query must be a Query or a mapping, not str"),
+        ({"prefetch": -1}, ValueError, "prefetch must be 0 or more"),
         ({"filter": "a*", "query": {"name": "b"}}, ValueError, "filter and query exclude each other"),
     ],
 )

@@ -1,13 +1,26 @@
 """Walking lists, over pages made up on the spot."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiolosant import Page, Paginator, ResponseFormatError, TransportError
+from aiolosant.paging import NumberedPages
+
+Fetch = Callable[[int, int], Awaitable[Page[int]]]
+
+
+def numbered(fetch: Fetch, per_page: int = 100, start_page: int = 0, prefetch: int = 0) -> Paginator[int]:
+    """A paginator by page numbers."""
+
+    def open_pages(size: int) -> NumberedPages[int]:
+        return NumberedPages(fetch, per_page=size, offset=start_page * per_page, prefetch=prefetch)
+
+    return Paginator(open_pages, per_page=per_page)
 
 
 class Pages:
@@ -26,7 +39,7 @@ class Pages:
         return Page(items, number, size, len(self.items) if self.total else None)
 
     def paginator(self, per_page: int = 100, start_page: int = 0) -> Paginator[int]:
-        return Paginator(self.fetch, per_page=per_page, start_page=start_page)
+        return numbered(self.fetch, per_page, start_page)
 
 
 @given(
@@ -83,7 +96,7 @@ async def test_an_empty_page_in_the_middle_is_walked_over() -> None:
     async def fetch(number: int, _per_page: int) -> Page[int]:
         return pages[number]
 
-    assert await Paginator(fetch, per_page=2).to_list() == [1, 2, 5, 6]
+    assert await numbered(fetch, 2).to_list() == [1, 2, 5, 6]
 
 
 async def test_the_newest_total_is_followed() -> None:
@@ -93,7 +106,7 @@ async def test_the_newest_total_is_followed() -> None:
     async def fetch(number: int, _per_page: int) -> Page[int]:
         return pages[number]
 
-    assert await Paginator(fetch, per_page=2).to_list() == [1, 2, 3]
+    assert await numbered(fetch, 2).to_list() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +124,7 @@ async def test_no_progress_is_an_error(page: Page[int]) -> None:
         return page
 
     with pytest.raises(ResponseFormatError, match="no progress"):
-        await Paginator(fetch).to_list()
+        await numbered(fetch).to_list()
 
 
 async def test_a_server_that_ignores_the_page_number_is_noticed() -> None:
@@ -120,7 +133,7 @@ async def test_a_server_that_ignores_the_page_number_is_noticed() -> None:
     async def fetch(_number: int, _per_page: int) -> Page[int]:
         return Page((1, 2), 0, 2, 100)
 
-    walk = aiter(Paginator(fetch, per_page=2))
+    walk = aiter(numbered(fetch, 2))
     assert [await anext(walk), await anext(walk)] == [1, 2]
     with pytest.raises(ResponseFormatError, match="asked for page 1, the answer is page 0"):
         await anext(walk)
@@ -136,7 +149,7 @@ async def test_a_page_that_failed_is_asked_for_again_by_going_on() -> None:
             raise TransportError("cut")
         return await pages.fetch(number, per_page)
 
-    walk = aiter(Paginator(fetch, per_page=2))
+    walk = aiter(numbered(fetch, 2))
     assert [await anext(walk), await anext(walk)] == [0, 1]
     for _ in range(2):
         with pytest.raises(TransportError):
@@ -185,7 +198,7 @@ async def test_two_consumers_of_one_walk_are_told() -> None:
         await gate.wait()
         return Page((number,), number, per_page, 1)
 
-    walk = aiter(Paginator(fetch))
+    walk = aiter(numbered(fetch))
     first = asyncio.create_task(anext(walk))
     await asyncio.sleep(0)
     with pytest.raises(RuntimeError, match="needs a walk of its own"):
@@ -202,7 +215,7 @@ async def test_closing_a_walk_that_waits_ends_it() -> None:
         await gate.wait()
         return Page((number,), number, per_page, 1)
 
-    walk = aiter(Paginator(fetch))
+    walk = aiter(numbered(fetch))
     waiting = asyncio.create_task(anext(walk, None))
     await asyncio.sleep(0)
     await walk.aclose()
@@ -216,3 +229,81 @@ async def test_a_limit_is_an_integer(limit: object) -> None:
     """A limit that is none would otherwise be no limit."""
     with pytest.raises(TypeError, match="limit must be an integer"):
         await Pages(range(5)).paginator().to_list(limit=limit)  # type: ignore[arg-type]  # it is what the test is about
+
+
+@given(
+    length=st.integers(0, 40),
+    per_page=st.integers(1, 12),
+    limit=st.integers(1, 12),
+    prefetch=st.integers(0, 9),
+    total=st.booleans(),
+)
+async def test_looking_ahead_changes_nothing_but_the_time(
+    length: int, per_page: int, limit: int, prefetch: int, total: bool
+) -> None:
+    """The same items in the same order; with a total, no page is asked for that is not there."""
+    pages = Pages(range(length), limit=limit, total=total)
+    assert await numbered(pages.fetch, per_page, prefetch=prefetch).to_list() == list(range(length))
+    if total and per_page <= limit:
+        assert len(pages.asked) == max(1, -(-length // per_page))
+
+
+async def test_further_pages_are_on_the_way_in_order() -> None:
+    """The first page alone, then up to N more, each asked for once; a page that failed is asked for again."""
+    pages = Pages(range(100))
+    gate = asyncio.Event()
+    fail = {3}
+
+    async def fetch(number: int, per_page: int) -> Page[int]:
+        page = await pages.fetch(number, per_page)
+        if number in fail:
+            fail.remove(number)
+            raise TransportError("cut")
+        if number:
+            await gate.wait()
+        return page
+
+    walk = aiter(numbered(fetch, 10, prefetch=4))
+    assert await anext(walk) == 0
+    await asyncio.sleep(0)
+    assert [number for number, _ in pages.asked] == [0, 1, 2, 3, 4]
+    gate.set()
+    seen = [await anext(walk) for _ in range(29)]
+    with pytest.raises(TransportError):
+        await anext(walk)
+    seen += [item async for item in walk]
+    assert seen == list(range(1, 100))
+    assert Counter(number for number, _ in pages.asked) == {n: 2 if n == 3 else 1 for n in range(10)}
+
+
+@pytest.mark.parametrize("leave", ["break", "aclose", "del"])
+async def test_leaving_stops_what_is_on_the_way(leave: str) -> None:
+    """However a consumer leaves, the pages on the way are cancelled, and no more are asked for."""
+    pages = Pages(range(1000))
+    cancelled = 0
+
+    async def fetch(number: int, per_page: int) -> Page[int]:
+        nonlocal cancelled
+        page = await pages.fetch(number, per_page)
+        if number:
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                cancelled += 1
+        return page
+
+    if leave == "break":
+        async for _ in numbered(fetch, 10, prefetch=8):
+            await asyncio.sleep(0)
+            break
+    else:
+        walk = aiter(numbered(fetch, 10, prefetch=8))
+        await anext(walk)
+        await asyncio.sleep(0)
+        if leave == "aclose":
+            await walk.aclose()
+        del walk
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert cancelled == 8
+    assert len(pages.asked) == 9

@@ -1,0 +1,148 @@
+"""Reading exactly, while others write."""
+
+import contextlib
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aiolosant import LosantClient, NewExperienceGroup, Page, Paginator, Q, ResponseFormatError
+from aiolosant.emulator import Emulator
+from aiolosant.emulator.store import TreeError
+
+from .conftest import client_of
+
+EDITS = ["create", "delete", "rename", "move"]
+
+
+class Others:
+    """Whoever else works on the application: edits its groups at random, straight in the emulator's store."""
+
+    def __init__(self, emulator: Emulator, choose: random.Random) -> None:
+        self.store, self.application = emulator._store, emulator.application_id
+        self.choose = choose
+        self.there = [self.create() for _ in range(25)]
+        self.lasting = set(self.there)
+
+    def create(self) -> str:
+        name = "".join(self.choose.choices("abc", k=3))
+        return str(self.store.create(self.application, {"name": name})["id"])
+
+    def edit(self, kind: str) -> None:
+        group = self.choose.choice(self.there)
+        if kind == "create":
+            self.there.append(self.create())
+        elif kind == "delete" and len(self.there) > 5:
+            self.store.delete(self.application, group)
+            self.there.remove(group)
+            self.lasting.discard(group)
+        elif kind == "rename":
+            self.store.update(self.application, group, {"name": "".join(self.choose.choices("abc", k=3))})
+        elif kind == "move":
+            with contextlib.suppress(TreeError):  # under itself or one below
+                self.store.update(self.application, group, {"parentId": self.choose.choice(self.there)})
+
+
+async def walk(pages: Paginator[Any], others: Others, edits: list[list[str]]) -> Counter[str]:
+    """What a walk yields while the others make some edits after each page."""
+    seen: Counter[str] = Counter()
+    script = iter(edits)
+    async for page in pages.by_page():
+        seen.update(group.id for group in page.items)
+        for kind in next(script, []):
+            others.edit(kind)
+    return seen
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    edits=st.lists(st.lists(st.sampled_from(EDITS), max_size=6), max_size=12),
+    per_page=st.integers(1, 9),
+    seed=st.integers(0, 2**32),
+)
+async def test_a_scan_yields_each_group_that_stays_exactly_once(
+    edits: list[list[str]], per_page: int, seed: int
+) -> None:
+    """Whatever others create, delete, rename and move between its pages."""
+    async with Emulator() as emulator, client_of(emulator) as losant:
+        others = Others(emulator, random.Random(seed))  # noqa: S311 - no secret
+        seen = await walk(losant.experience_groups.scan(per_page=per_page), others, edits)
+    assert others.lasting <= set(seen)
+    assert set(seen.values()) <= {1}
+
+
+async def test_a_walk_by_page_numbers_loses_some() -> None:
+    """The same edits under a list sorted by name: it skips groups that stay, or gives them twice; the scan does not."""
+    lost = twice = 0
+    for seed in range(20):
+        choose = random.Random(seed)  # noqa: S311 - no secret
+        edits = [choose.choices(EDITS, k=5) for _ in range(10)]
+        for method in ("list", "scan"):
+            async with Emulator() as emulator, client_of(emulator) as losant:
+                others = Others(emulator, random.Random(seed))  # noqa: S311 - no secret
+                seen = await walk(getattr(losant.experience_groups, method)(per_page=4), others, edits)
+            missing = others.lasting - set(seen)
+            repeated = {group for group, times in seen.items() if times > 1}
+            if method == "scan":
+                assert (missing, repeated) == (set(), set())
+            lost, twice = lost + len(missing), twice + len(repeated)
+    assert lost > 10
+    assert twice > 10
+
+
+async def test_a_scan_goes_on_behind_an_id(losant: LosantClient) -> None:
+    """`after` resumes a scan that was broken off, with a query or without."""
+    groups = losant.experience_groups
+    await groups.create_many(NewExperienceGroup(f"{n % 2}") for n in range(20)).report()
+    everything = [group.id async for group in groups.scan(per_page=6)]
+    assert everything == sorted(everything)
+    assert [group.id async for group in groups.scan(after=everything[7].upper())] == everything[8:]
+    odd = [group.id async for group in groups.scan(query=Q.name == "1", per_page=3)]
+    assert [group.id async for group in groups.scan(query={"name": "1"}, after=odd[3], per_page=2)] == odd[4:]
+    assert await groups.scan(query=Q.name == "1").count() == 10
+    assert await groups.scan(after=everything[14]).count() == 5
+    first = await groups.scan().first()
+    assert first is not None
+    assert first.id == everything[0]
+
+
+async def test_a_scan_asks_for_what_lies_behind(emulator: Emulator, losant: LosantClient) -> None:
+    """Nothing before the first item; each page by the id that it begins behind, always as page 0."""
+    groups = losant.experience_groups
+    await groups.create_many(NewExperienceGroup(f"{n}") for n in range(5)).report()
+    emulator.requests.clear()
+    scan = groups.scan(per_page=2)
+    assert emulator.requests == []
+    ids = [group.id async for group in scan]
+    asked = [request.query for request in emulator.requests]
+    assert [query.get("query") for query in asked] == [
+        None,
+        f'{{"id":{{"$gt":"{ids[1]}"}}}}',
+        f'{{"id":{{"$gt":"{ids[3]}"}}}}',
+    ]
+    assert {(query["sortField"], query["sortDirection"], query["page"]) for query in asked} == {("id", "asc", "0")}
+
+
+@pytest.mark.parametrize("arguments", [{"per_page": 0}, {"per_page": 1001}, {"after": "x"}])
+async def test_wrong_scan_arguments_are_refused_at_once(losant: LosantClient, arguments: dict[str, Any]) -> None:
+    """As for a list, before anything is sent."""
+    with pytest.raises(ValueError, match="must be"):
+        losant.experience_groups.scan(**arguments)
+
+
+async def test_a_server_that_does_not_sort_by_id_is_noticed(
+    losant: LosantClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys that do not ascend would lose groups."""
+    groups = losant.experience_groups
+    two = [await groups.create(NewExperienceGroup(name)) for name in "ab"]
+
+    async def unsorted(*_args: object) -> Page[Any]:
+        return Page(tuple(reversed(two)), 0, 2, 2)
+
+    monkeypatch.setattr(groups, "_fetch_page", unsorted)
+    with pytest.raises(ResponseFormatError, match="no progress"):
+        await groups.scan().to_list()
