@@ -1,4 +1,4 @@
-"""`python -m benchmarks faults|throttle [--json] [--count N]`."""
+"""`python -m benchmarks faults|throttle|prefetch|memory [--json] [--scale FRACTION]`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import asyncio
 import json
 import logging
 
-from . import faults, throttle
+from . import faults, reading, throttle
 from .table import Row, show
 
-BENCHMARKS = {"faults": faults.run, "throttle": throttle.run}
+BENCHMARKS = {
+    "faults": faults.run,
+    "throttle": throttle.run,
+    "prefetch": reading.run_prefetch,
+    "memory": reading.run_memory,
+}
 
 
 def main() -> None:

@@ -13,6 +13,10 @@ from aiolosant import (
     Outcome,
     Page,
     Paginator,
+    Q,
+    Query,
+    RetryPolicy,
+    by_tag,
 )
 
 
@@ -32,6 +36,15 @@ async def reads(losant: LosantClient) -> None:
     assert_type(await groups.list().to_list(limit=5), list[ExperienceGroup])
     assert_type(await groups.get("id", include_total_device_count=True), ExperienceGroup)
 
+    question = (Q.name.startswith("Acme", ci=True) & Q.group_tags["region"].in_("eu")) | ~(Q.parent_id == "id")
+    assert_type(question, Query)
+    assert_type(groups.scan(query=question, after="id"), Paginator[ExperienceGroup])
+    assert_type(losant.paginate("/applications", prefetch=2), Paginator[dict[str, Any]])
+    await losant.request("GET", "/applications", params={"page": 1, "flag": True})
+    groups.scan(sort_field="name")  # type: ignore[call-arg]
+    print(Q.nmae)  # type: ignore[attr-defined]  # noqa: T201 - never run
+    Q.name.startswith(5)  # type: ignore[arg-type]
+
     groups.list(sort_field="colour")  # type: ignore[arg-type]
     groups.list(filtre="my*group")  # type: ignore[call-arg]
     groups.list("my*group")  # type: ignore[call-arg, arg-type]
@@ -41,6 +54,7 @@ async def writes(losant: LosantClient) -> None:
     groups = losant.experience_groups
     new = NewExperienceGroup("name", device_ids=["id"], group_tags={"key": "value"})
     assert_type(await groups.create(new), ExperienceGroup)
+    assert_type(await groups.create(new, unique_by=by_tag("id")), ExperienceGroup)
     assert_type(await groups.update("id", name="new", parent_id=None), ExperienceGroup)
     assert_type(await groups.delete("id"), None)
 
@@ -58,5 +72,17 @@ async def batches(
         assert_type(outcome, Outcome)
         if outcome.status == "craeted":  # type: ignore[comparison-overlap]
             pass
-    assert_type(await groups.create_many(more).report(), BatchReport)
+    assert_type(await groups.create_many(more, unique_by=by_tag("id")).report(), BatchReport)
+    groups.create_many(some, unique_by="name")  # type: ignore[arg-type]
     groups.create_many(["a"])  # type: ignore[list-item]
+
+
+async def provider() -> str:
+    return "token"
+
+
+def clients() -> None:
+    LosantClient("token", retry=RetryPolicy(max_attempts=3), max_in_flight=8)
+    LosantClient(provider)
+    LosantClient("token", retries=3)  # type: ignore[call-arg]
+    LosantClient(lambda: "token")  # type: ignore[arg-type, return-value]
