@@ -28,28 +28,46 @@ from .store import Group, Store, TreeError
 logger = logging.getLogger("aiolosant.emulator")
 
 STORE = web.AppKey("store", Store)
-TOKENS = web.AppKey("tokens", set[str])
 
 _ID = re.compile(r"[A-Fa-f0-9]{24}")
 _GROUPS = "/applications/{applicationId}/experience/groups"
 _GROUP = _GROUPS + "/{experienceGroupId}"
 
 
-def make_application(store: Store, tokens: set[str], *middlewares: Any) -> web.Application:
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_application(store: Store, *middlewares: Any) -> web.Application:
     """The emulated API as an aiohttp application, with further middlewares around it."""
     # The largest body that is allowed, full of characters that JSON escapes, stays below this.
     app = web.Application(middlewares=[*middlewares, _errors, _tokens], client_max_size=4 * 1024 * 1024)
     app[STORE] = store
-    app[TOKENS] = tokens
-    app.router.add_get(_GROUPS, _list, allow_head=False)
-    app.router.add_post(_GROUPS, _create)
-    app.router.add_get(_GROUP, _get, allow_head=False)
-    app.router.add_patch(_GROUP, _update)
-    app.router.add_delete(_GROUP, _delete)
+    calls = [
+        ("GET", _GROUPS, _list, "experienceGroups.get"),
+        ("POST", _GROUPS, _create, "experienceGroups.post"),
+        ("GET", _GROUP, _get, "experienceGroup.get"),
+        ("PATCH", _GROUP, _update, "experienceGroup.patch"),
+        ("DELETE", _GROUP, _delete, "experienceGroup.delete"),
+    ]
+    for method, path, handler, scope in calls:
+        app.router.add_route(method, path, _scoped(handler, scope))
     return app
 
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+def _scoped(handler: Handler, scope: str) -> Handler:
+    """A handler for tokens that have its scope, all of its resource's, or one for everything."""
+    resource, _, action = scope.partition(".")
+    everything = {"all.Application", "all.Organization", "all.User"}
+    allowed = everything | {f"{resource}.*", scope}
+    if action == "get":
+        allowed |= {f"{wide}.read" for wide in everything}
+
+    async def check(request: web.Request) -> web.StreamResponse:
+        if not _scopes(request) & allowed:
+            raise ApiProblem(403, "Forbidden", f"The token has none of the scopes {', '.join(sorted(allowed))}")
+        return await handler(request)
+
+    return check
 
 
 def error_response(status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -77,10 +95,16 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def _tokens(request: web.Request, handler: Handler) -> web.StreamResponse:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme != "Bearer" or token not in request.app[TOKENS]:
-        raise ApiProblem(401, "Unauthorized", "Unauthorized")
+    _scopes(request)
     return await handler(request)
+
+
+def _scopes(request: web.Request) -> set[str]:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scopes = request.app[STORE].scopes(token) if scheme == "Bearer" else None
+    if scopes is None:
+        raise ApiProblem(401, "Unauthorized", "Unauthorized")
+    return scopes
 
 
 async def _list(request: web.Request) -> web.Response:

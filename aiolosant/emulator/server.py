@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -47,7 +47,7 @@ class Emulator:
     Args:
         port: Port to listen on; 0 for any that is free.
         data: A file to keep the groups in, made if it is not there; None for memory.
-        token: The token to ask for; None to make one.
+        token: The token to ask for; None for the one that `data` knows, or a new one.
 
     Attributes:
         url: Its address, once it is started.
@@ -63,9 +63,6 @@ class Emulator:
     """
 
     def __init__(self, *, port: int = 0, data: str | os.PathLike[str] | None = None, token: str | None = None) -> None:
-        self.token = secrets.token_urlsafe(32) if token is None else token
-        if not self.token or not all("!" <= character <= "~" for character in self.token):
-            raise ValueError("token must be visible ASCII characters without blanks")
         self.latency = 0.0
         self.rate_limit: float | None = None
         self.retry_after: int | None = None
@@ -80,13 +77,30 @@ class Emulator:
         self._late: set[asyncio.Task[Any]] = set()
         self._port = port
         self._store = Store(data)
-        self.application_id = next(iter(self._store.applications()), None) or self._store.create_application()
+        self.application_id = next(iter(self._store.applications()), None) or self.create_application()
+        self.token = token or self._store.first_token() or secrets.token_urlsafe(32)
+        self._add_token(self.token, ["all.Application"])
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
         """The address to give a client as its `base_url`."""
         return f"http://127.0.0.1:{self._port}"
+
+    def create_application(self) -> str:
+        """Make another application; returns its id."""
+        return self._store.create_application()
+
+    def create_token(self, scopes: Iterable[str] = ("all.Application",)) -> str:
+        """Make another token, good for some scopes in every application; returns it."""
+        token = secrets.token_urlsafe(32)
+        self._add_token(token, scopes)
+        return token
+
+    def _add_token(self, token: str, scopes: Iterable[str]) -> None:
+        if not all("!" <= character <= "~" for character in token):
+            raise ValueError("token must be visible ASCII characters without blanks")
+        self._store.add_token(token, scopes)
 
     def inject(self, fault: Fault, times: int = 1, method: str | None = None) -> None:
         """Let the next `times` requests, of one method if it is given, meet a fault."""
@@ -102,7 +116,7 @@ class Emulator:
 
     async def start(self) -> None:
         """Listen; from now on `url` is right."""
-        app = make_application(self._store, {self.token}, self._observe)
+        app = make_application(self._store, self._observe)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=1)
         try:
             await self._runner.setup()

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from .query import compile_query, text_matches
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS applications (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, scopes TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS groups (
     id TEXT PRIMARY KEY,
     application_id TEXT NOT NULL REFERENCES applications,
@@ -84,6 +85,20 @@ class Store:
         application_id = str(next(self._new_id))
         self._db.execute("INSERT INTO applications VALUES (?)", (application_id,))
         return application_id
+
+    def add_token(self, token: str, scopes: Iterable[str]) -> None:
+        """Accept a token for some scopes."""
+        self._db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?)", (token, " ".join(scopes)))
+
+    def scopes(self, token: str) -> set[str] | None:
+        """The scopes of a token; None if there is no such token."""
+        row = self._db.execute("SELECT scopes FROM tokens WHERE token = ?", (token,)).fetchone()
+        return set(row[0].split()) if row else None
+
+    def first_token(self) -> str | None:
+        """The oldest token, or None."""
+        row = self._db.execute("SELECT token FROM tokens ORDER BY rowid LIMIT 1").fetchone()
+        return row[0] if row else None
 
     def applications(self) -> list[str]:
         """The ids of all applications, oldest first."""
