@@ -112,6 +112,41 @@ class NoParameters(msgspec.Struct, forbid_unknown_fields=True):
     """The query string of everything else."""
 
 
+class _MemberParameters(msgspec.Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
+    sort_direction: Literal["asc", "desc", "ASC", "DESC", ""] = "asc"
+    page: Annotated[int, Meta(ge=0, le=2**31)] = 0
+    per_page: Annotated[int, Meta(ge=1, le=1000)] = 100
+    filter: str = ""
+
+
+class UserParameters(_MemberParameters):
+    """The query string of a list of experience users."""
+
+    sort_field: Literal["email", "id", "firstName", "lastName"] = "email"
+    filter_field: Literal["email", "firstName", "lastName", ""] = ""
+
+
+class EndpointParameters(_MemberParameters):
+    """The query string of a list of experience endpoints."""
+
+    sort_field: Literal["order", "method", "route", "id"] = "order"
+    filter_field: Literal["method", "route", ""] = ""
+
+
+class DeviceParameters(_MemberParameters):
+    """The query string of a list of devices."""
+
+    sort_field: Literal["name", "id"] = "name"
+    filter_field: Literal["name", ""] = ""
+
+
+MEMBER_PARAMETERS: dict[str, Any] = {
+    "experienceUsers": UserParameters,
+    "experienceEndpoints": EndpointParameters,
+    "devices": DeviceParameters,
+}
+
+
 # Every call takes these; they shape what is not modelled here.
 _SHAPING = ("_actions", "_links", "_embedded")
 

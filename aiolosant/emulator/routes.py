@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from .messages import (
+    MEMBER_PARAMETERS,
     ApiProblem,
     GetParameters,
     ListParameters,
@@ -23,14 +24,15 @@ from .messages import (
     validation,
 )
 from .query import QueryError
-from .store import Group, Store, TreeError
+from .store import Group, Store, TreeError, glob_matches
 
 logger = logging.getLogger("aiolosant.emulator")
 
 STORE = web.AppKey("store", Store)
 
 _ID = re.compile(r"[A-Fa-f0-9]{24}")
-_GROUPS = "/applications/{applicationId}/experience/groups"
+_APPLICATION = "/applications/{applicationId}"
+_GROUPS = _APPLICATION + "/experience/groups"
 _GROUP = _GROUPS + "/{experienceGroupId}"
 
 
@@ -48,6 +50,9 @@ def make_application(store: Store, *middlewares: Any) -> web.Application:
         ("GET", _GROUP, _get, "experienceGroup.get"),
         ("PATCH", _GROUP, _update, "experienceGroup.patch"),
         ("DELETE", _GROUP, _delete, "experienceGroup.delete"),
+        ("GET", _APPLICATION + "/experience/users", _member_list("experienceUsers"), "experienceUsers.get"),
+        ("GET", _APPLICATION + "/experience/endpoints", _member_list("experienceEndpoints"), "experienceEndpoints.get"),
+        ("GET", _APPLICATION + "/devices", _member_list("devices"), "devices.get"),
     ]
     for method, path, handler, scope in calls:
         app.router.add_route(method, path, _scoped(handler, scope))
@@ -123,9 +128,12 @@ async def _list(request: web.Request) -> web.Response:
         )
     except QueryError as problem:
         raise validation(f"query is not valid: {problem}") from None
+    links = _wants_links(request)
     return _json(
         {
-            "items": [_written(group) for group in groups],
+            "_type": "experienceGroups",
+            **({"_links": {"self": {"href": request.path_qs}}} if links else {}),
+            "items": [_written(group, links=links) for group in groups],
             "count": len(groups),
             "totalCount": total,
             "page": wanted.page,
@@ -144,7 +152,8 @@ async def _create(request: web.Request) -> web.Response:
     read_parameters(NoParameters, request.query)
     fields = read_post(await request.read())
     try:
-        return _json(_written(request.app[STORE].create(application_id, fields)), 201)
+        group = request.app[STORE].create(application_id, fields)
+        return _json(_written(group, links=_wants_links(request)), 201)
     except TreeError as problem:
         raise validation(str(problem)) from None
 
@@ -156,12 +165,12 @@ async def _get(request: web.Request) -> web.Response:
     group = store.get(application_id, group_id)
     if group is None:
         raise _no_group()
-    # Devices that only a tag or a device query brings into a group are not counted: there are no devices here.
+    # Devices that only a device query brings into a group are not counted (assumed to be rare in tests).
     if wanted.include_direct_device_count:
-        group["directDeviceCount"] = len(store.device_ids(group["id"], descendants=False))
+        group["directDeviceCount"] = len(store.device_ids(application_id, group["id"], descendants=False))
     if wanted.include_total_device_count:
-        group["totalDeviceCount"] = len(store.device_ids(group["id"], descendants=True))
-    return _json(_written(group))
+        group["totalDeviceCount"] = len(store.device_ids(application_id, group["id"], descendants=True))
+    return _json(_written(group, links=_wants_links(request)))
 
 
 async def _update(request: web.Request) -> web.Response:
@@ -174,7 +183,7 @@ async def _update(request: web.Request) -> web.Response:
         raise validation(str(problem)) from None
     if group is None:
         raise _no_group()
-    return _json(_written(group))
+    return _json(_written(group, links=_wants_links(request)))
 
 
 async def _delete(request: web.Request) -> web.Response:
@@ -205,8 +214,43 @@ def _no_group() -> ApiProblem:
     return ApiProblem(404, "NotFound", "Experience Group was not found")
 
 
-def _written(group: Group) -> Group:
-    return group | {name: _date(group[name]) for name in ("creationDate", "lastUpdated")}
+def _wants_links(request: web.Request) -> bool:
+    # Links come unless they are declined (assumed: Losant's own clients always say).
+    return request.query.get("_links") != "false"
+
+
+def _written(group: Group, *, links: bool) -> Group:
+    path = f"/applications/{group['applicationId']}/experience/groups/{group['id']}"
+    return {
+        "_type": "experienceGroup",
+        "_etag": f'"{group["lastUpdated"]:x}-{group["id"][-6:]}"',
+        **({"_links": {"self": {"href": path}}} if links else {}),
+        **group,
+        "creationDate": _date(group["creationDate"]),
+        "lastUpdated": _date(group["lastUpdated"]),
+    }
+
+
+def _member_list(kind: str) -> Handler:
+    """The list of what groups have for members: users, endpoints, devices."""
+
+    async def list_members(request: web.Request) -> web.Response:
+        application_id = _application_id(request)
+        wanted = read_parameters(MEMBER_PARAMETERS[kind], request.query)
+        members = request.app[STORE].members(application_id, kind)
+        if wanted.filter and wanted.filter_field:
+            members = [one for one in members if glob_matches(wanted.filter, str(one.get(wanted.filter_field, "")))]
+        descending = wanted.sort_direction.lower() == "desc"
+        members.sort(key=lambda one: (str(one.get(wanted.sort_field, "")), one["id"]), reverse=descending)
+        start = wanted.page * wanted.per_page
+        items = members[start : start + wanted.per_page]
+        return _json(
+            {"_type": kind, "items": items, "count": len(items), "totalCount": len(members)}
+            | {"applicationId": application_id}
+            | msgspec.to_builtins(wanted)
+        )
+
+    return list_members
 
 
 def _date(milliseconds: int) -> str:

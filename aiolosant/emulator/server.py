@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import os
 import secrets
@@ -81,6 +82,7 @@ class Emulator:
         self.token = token or self._store.first_token() or secrets.token_urlsafe(32)
         self._add_token(self.token, ["all.Application"])
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
@@ -90,6 +92,25 @@ class Emulator:
     def create_application(self) -> str:
         """Make another application; returns its id."""
         return self._store.create_application()
+
+    def create_experience_user(
+        self, email: str, *, first_name: str = "", last_name: str = "", application_id: str | None = None
+    ) -> str:
+        """Make an experience user, of `application_id` instead of the first application if given; returns its id."""
+        fields = {"email": email, "firstName": first_name, "lastName": last_name}
+        return self._store.add_member(application_id or self.application_id, "experienceUsers", fields)
+
+    def create_experience_endpoint(self, method: str, route: str, *, application_id: str | None = None) -> str:
+        """Make an experience endpoint; as `create_experience_user`."""
+        fields = {"method": method, "route": route}
+        return self._store.add_member(application_id or self.application_id, "experienceEndpoints", fields)
+
+    def create_device(
+        self, name: str, *, tags: Mapping[str, str] | None = None, application_id: str | None = None
+    ) -> str:
+        """Make a device with tags; as `create_experience_user`."""
+        fields = {"name": name, "tags": [{"key": key, "value": value} for key, value in (tags or {}).items()]}
+        return self._store.add_member(application_id or self.application_id, "devices", fields)
 
     def create_token(self, scopes: Iterable[str] = ("all.Application",)) -> str:
         """Make another token, good for some scopes in every application; returns it."""
@@ -118,19 +139,26 @@ class Emulator:
         """Listen; from now on `url` is right."""
         app = make_application(self._store, self._observe)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=False, shutdown_timeout=1)
+        loop = asyncio.get_running_loop()
         try:
             await self._runner.setup()
-            await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+            server: Any = self._runner.server
+            no_log: Any = None
+            protocol = functools.partial(_Protocol, server, loop=loop, access_log=no_log)
+            self._server = await loop.create_server(protocol, "127.0.0.1", self._port)
         except BaseException:
             await self.close()
             raise
-        self._port = self._runner.addresses[0][1]
+        self._port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Stop listening and close the file."""
         self._closing.set()
         for late in self._late:
             late.cancel()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -208,6 +236,25 @@ class Emulator:
             return False
         self._bucket -= 1
         return True
+
+
+class _Protocol(web.RequestHandler):
+    """Answers in Losant's shape what aiohttp refuses before it knows where it was to go, such as broken HTTP."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was under way already")
+        response = error_response(status, "Validation", message or str(exc) or "The request is no valid HTTP")
+        response.force_close()
+        return response
 
 
 def _cut(request: web.Request) -> web.StreamResponse:

@@ -33,6 +33,13 @@ CREATE INDEX IF NOT EXISTS groups_by_name ON groups (application_id, name, id);
 CREATE INDEX IF NOT EXISTS groups_by_creation_date ON groups (application_id, creation_date, id);
 CREATE INDEX IF NOT EXISTS groups_by_last_updated ON groups (application_id, last_updated, id);
 CREATE INDEX IF NOT EXISTS groups_by_parent ON groups (parent_id);
+CREATE TABLE IF NOT EXISTS members (
+    id TEXT PRIMARY KEY,
+    application_id TEXT NOT NULL REFERENCES applications,
+    kind TEXT NOT NULL,
+    fields TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS members_by_kind ON members (application_id, kind, id);
 CREATE TABLE IF NOT EXISTS tags (
     group_id TEXT NOT NULL REFERENCES groups,
     key TEXT NOT NULL,
@@ -103,6 +110,20 @@ class Store:
     def applications(self) -> list[str]:
         """The ids of all applications, oldest first."""
         return [row[0] for row in self._db.execute("SELECT id FROM applications ORDER BY id")]
+
+    def add_member(self, application_id: str, kind: str, fields: Mapping[str, Any]) -> str:
+        """Make a user, an endpoint or a device; returns its id."""
+        member_id = str(next(self._new_id))
+        values = (member_id, application_id, kind, json.dumps(dict(fields)))
+        self._db.execute("INSERT INTO members VALUES (?, ?, ?, ?)", values)
+        return member_id
+
+    def members(self, application_id: str, kind: str) -> list[dict[str, Any]]:
+        """All users, endpoints or devices of an application, oldest first."""
+        rows = self._db.execute(
+            "SELECT id, fields FROM members WHERE application_id = ? AND kind = ? ORDER BY id", (application_id, kind)
+        )
+        return [{"id": row[0], "applicationId": application_id, **json.loads(row[1])} for row in rows]
 
     def create(self, application_id: str, fields: Mapping[str, Any]) -> Group:
         """Make a group; raises TreeError for a parent that is not there."""
@@ -187,14 +208,21 @@ class Store:
         )
         return [self._group(row) for row in rows.fetchall()], total
 
-    def device_ids(self, group_id: str, *, descendants: bool) -> set[str]:
-        """The devices that a group names, and if asked those of all below it."""
+    def device_ids(self, application_id: str, group_id: str, *, descendants: bool) -> set[str]:
+        """The devices that a group names or takes in by a tag, and if asked those of all below it."""
         below = "UNION SELECT groups.id FROM groups JOIN tree ON groups.parent_id = tree.id" if descendants else ""
         rows = self._db.execute(
             f"WITH RECURSIVE tree(id) AS (SELECT ? {below}) SELECT fields FROM groups JOIN tree USING (id)",  # noqa: S608 - as above
             (group_id,),
         )
-        return {device_id for (fields,) in rows for device_id in json.loads(fields).get("deviceIds", [])}
+        devices = self.members(application_id, "devices")
+        found: set[str] = set()
+        for (text,) in rows:
+            fields = json.loads(text)
+            found.update(fields.get("deviceIds", []))
+            wanted = fields.get("deviceTags", [])
+            found.update(one["id"] for one in devices if any(_carries(one["tags"], tag) for tag in wanted))
+        return found
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -250,6 +278,10 @@ class Store:
             (parent_id,),
         )
         return [row[0] for row in rows]
+
+
+def _carries(tags: list[dict[str, str]], wanted: dict[str, str]) -> bool:
+    return any(all(tag[name] == text for name, text in wanted.items()) for tag in tags)
 
 
 def _now() -> int:

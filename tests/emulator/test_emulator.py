@@ -43,7 +43,9 @@ async def test_a_list_answers_all_that_is_documented(emulator: Emulator, api: Ap
     assert status == 200
     assert set(page) == set(sample_object("groups"))
     assert [group["name"] for group in page.pop("items")] == ["a"]
+    assert page.pop("_links")["self"]["href"].startswith("/applications/")
     assert page == {
+        "_type": "experienceGroups",
         "count": 1,
         "totalCount": 3,
         "page": 1,
@@ -185,12 +187,8 @@ async def test_an_update_replaces_what_it_names(api: Api) -> None:
     status, changed = await api("PATCH", f"/{group['id']}", json={"groupTags": {"c": "3"}, "parentId": None})
     assert status == 200
     assert changed["lastUpdated"] >= group["lastUpdated"]
-    assert changed | {"lastUpdated": None} == group | {
-        "groupTags": {"c": "3"},
-        "parentId": None,
-        "ancestorIds": [],
-        "lastUpdated": None,
-    }
+    moment = {"lastUpdated": None, "_etag": None}
+    assert changed | moment == group | {"groupTags": {"c": "3"}, "parentId": None, "ancestorIds": []} | moment
     for parent in (group["id"],):
         status, error = await api("PATCH", f"/{group['id']}", json={"parentId": parent})
         assert (status, error["type"]) == (400, "Validation")
@@ -276,3 +274,69 @@ async def test_a_port_in_use_leaves_nothing_open(emulator: Emulator) -> None:
     port = int(emulator.url.rsplit(":", 1)[1])
     with pytest.raises(OSError, match="address already in use"):
         await Emulator(port=port).start()
+
+
+async def test_links_come_unless_they_are_declined(api: Api) -> None:
+    """`_links=false` makes answers smaller; type and etag are always there, and an etag changes with its group."""
+    _, group = await api("POST", json={"name": "a"})
+    path = f"/{group['id']}"
+    assert group["_links"]["self"]["href"].endswith(path)
+    assert (group["_type"], (await api("GET"))[1]["items"]) == ("experienceGroup", [group])
+    _, bare = await api("GET", path, _links="false", _actions="false", _embedded="true")
+    assert bare == {name: value for name, value in group.items() if name != "_links"}
+    _, page = await api("GET", _links="false")
+    assert "_links" not in page
+    assert page["items"] == [bare]
+    await asyncio.sleep(0.002)
+    assert (await api("PATCH", path, json={"name": "b"}))[1]["_etag"] != group["_etag"]
+
+
+async def test_members_are_listed(emulator: Emulator, api: Api) -> None:
+    """Users, endpoints and devices that were seeded, sorted, filtered and paged; of their own application alone."""
+    other = emulator.create_application()
+    for name in ("b", "a", "c"):
+        emulator.create_experience_user(f"{name}@example.com", first_name=name)
+        emulator.create_experience_endpoint("get", f"/{name}")
+        emulator.create_device(name, tags={"site": name})
+    emulator.create_experience_user("d@example.com", application_id=other)
+    root = f"{emulator.url}/applications/{emulator.application_id}"
+    _, users = await api("GET", f"{root}/experience/users", perPage="2", sortDirection="desc")
+    assert [user["email"] for user in users["items"]] == ["c@example.com", "b@example.com"]
+    assert (users["totalCount"], users["count"], users["perPage"]) == (3, 2, 2)
+    _, endpoints = await api("GET", f"{root}/experience/endpoints", filterField="route", filter="*A")
+    assert [(endpoint["method"], endpoint["route"]) for endpoint in endpoints["items"]] == [("get", "/a")]
+    _, devices = await api("GET", f"{root}/devices", page="1", perPage="2")
+    assert [(device["name"], device["tags"]) for device in devices["items"]] == [("c", [{"key": "site", "value": "c"}])]
+    assert (await api("GET", f"{root}/devices", sortField="colour"))[0] == 400
+    assert (await api("GET", f"{emulator.url}/applications/{other}/experience/users"))[1]["totalCount"] == 1
+
+
+async def test_devices_are_counted_by_id_and_by_tag(emulator: Emulator, api: Api) -> None:
+    """Each device once, of the group itself or with all below it."""
+    north, south = (emulator.create_device(name, tags={"site": name}) for name in ("north", "south"))
+    _, root = await api("POST", json={"name": "root", "deviceIds": [north], "deviceTags": [{"value": "north"}]})
+    await api("POST", json={"name": "leaf", "parentId": root["id"], "deviceTags": [{"key": "site", "value": "south"}]})
+    _, counted = await api("GET", f"/{root['id']}", includeDirectDeviceCount="true", includeTotalDeviceCount="true")
+    assert (counted["directDeviceCount"], counted["totalDeviceCount"]) == (1, 2)
+    assert south != north
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        b"NONSENSE\r\n\r\n",
+        b"GET / HTTP/1.1\r\nbroken header\r\n\r\n",
+        b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: many\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 9000 + b"\r\n\r\n",
+    ],
+)
+async def test_broken_http_is_answered_in_losants_shape(emulator: Emulator, request_text: bytes) -> None:
+    """Whatever cannot even be read as a request gets an error with a type and a message."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(emulator.url.rsplit(":", 1)[1]))
+    writer.write(request_text)
+    answer = await reader.read()
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert set(json.loads(body)) == {"type", "message"}
