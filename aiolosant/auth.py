@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from .errors import ConfigurationError
+
 TokenProvider = Callable[[], Awaitable[str]]
 
 
@@ -46,8 +48,14 @@ class Auth:
         if self._asking is None:
             self._asking = asyncio.get_running_loop().create_task(self._ask_provider())
             self._asking.add_done_callback(self._answered)
-        # Shielded, because one caller's cancellation is not the others'.
-        return await asyncio.shield(self._asking)
+        asking, caller = self._asking, asyncio.current_task()
+        try:
+            # Shielded, because one caller's cancellation is not the others'.
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            if asking.cancelled() and not (caller and caller.cancelling()):
+                raise ConfigurationError("no token: the client was closed, or the provider was cancelled") from None
+            raise
 
     async def _ask_provider(self) -> str:
         assert self._provider is not None  # noqa: S101 - a token that is text is never asked for

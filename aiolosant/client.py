@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import math
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -65,8 +66,8 @@ class LosantClient:
     ) -> None:
         if not isinstance(timeout, int | float):
             raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
-        if not timeout > 0:
-            raise ValueError(f"timeout must be more than 0 seconds, not {timeout}")
+        if not 0 < timeout < math.inf:
+            raise ValueError(f"timeout must be more than 0 seconds and finite, not {timeout}")
         if not isinstance(retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
         if not isinstance(max_in_flight, int):

@@ -7,16 +7,17 @@ That takes something to know it by (an `Identity`), and reads that see what was 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import urllib.parse
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from typing import Any
 
 from . import wire
 from .attempt import Request
-from .errors import DuplicateGroupError, LosantError, OutcomeUnknownError
+from .errors import DuplicateGroupError, OutcomeUnknownError, TransportError
 from .keys import Identity
 from .models import ExperienceGroup, NewExperienceGroup
 from .run import Turn
@@ -100,13 +101,20 @@ class Lookups:
             found = defaultdict(list)
             for group in await self._find(self._identity.query(waiting)):
                 found[self._identity.key_of(group)].append(group)
+        except asyncio.CancelledError:
+            self._fail(waiting, TransportError("the lookup was broken off"))
+            raise
         except Exception as error:  # noqa: BLE001 - raised by whoever waits for the answer
-            for answer in waiting.values():
-                answer.set_exception(error)
-                answer.exception()  # seen: perhaps nobody waits any more
+            self._fail(waiting, error)
         else:
             for key, answer in waiting.items():
                 answer.set_result(found[key])
+
+    @staticmethod
+    def _fail(waiting: dict[Hashable, asyncio.Future[list[ExperienceGroup]]], error: Exception) -> None:
+        for answer in waiting.values():
+            answer.set_exception(error)
+            answer.exception()  # seen: perhaps nobody waits any more
 
 
 def _size(query: dict[str, Any]) -> int:
@@ -121,6 +129,7 @@ class ExactlyOnce:
         request: Makes the request that creates a group.
         identity: What tells a group from others.
         find: Lists all groups that match a query.
+        scope: Where keys are unique, such as the path of an application's groups.
         gather: Whether lookups wait a moment for others to share a query.
     """
 
@@ -131,9 +140,11 @@ class ExactlyOnce:
         identity: Identity,
         find: Find,
         *,
+        scope: str = "",
         gather: bool = False,
     ) -> None:
         self._transport = transport
+        self._scope = scope
         self._request = request
         self._identity = identity
         self._lookups = Lookups(find, identity, transport, gather=gather)
@@ -165,10 +176,28 @@ class ExactlyOnce:
             LosantError: Any other: the group was surely not made.
         """
         key = self._key_of(group)
-        if there := await self._lookup(key):
-            return there, False
-        await turn.take()
-        return await self._send(group, key, turn), True
+        async with self._alone(key, turn):
+            # A batch item has not had its turn yet: its time starts with that.
+            looking = self._lookup(key)
+            there = await (looking if turn.call.patient else turn.call.wait_for(looking))
+            if there:
+                return there, False
+            await turn.take()
+            return await self._send(group, key, turn), True
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, key: Hashable, turn: Turn) -> AsyncGenerator[None]:
+        """Wait for whoever else in this client creates the same group, who will leave it there to be found."""
+        locks, full_key = self._transport.key_locks, (self._scope, self._identity, key)
+        lock = locks.setdefault(full_key, asyncio.Lock())
+        if turn.call.patient:
+            await lock.acquire()
+        else:
+            await turn.call.wait_for(lock.acquire())
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def _send(self, group: NewExperienceGroup, key: Hashable, turn: Turn) -> ExperienceGroup:
         doubt: OutcomeUnknownError | None = None
@@ -179,10 +208,10 @@ class ExactlyOnce:
                 if not turn.call.wanted:
                     raise
                 doubt = error
-            except LosantError as error:
+            except Exception as error:
                 if doubt is None:
                     raise
-                # This attempt made nothing, but an earlier one may still land.
+                # This attempt made nothing (even a token provider may have failed), but an earlier one may still land.
                 raise OutcomeUnknownError(f"{doubt.message}; then: {error}") from error
             else:
                 if doubt is not None:
@@ -208,7 +237,7 @@ class ExactlyOnce:
             return await turn.call.wait_for(self._lookup(key, settling=True))
         except DuplicateGroupError:
             raise
-        except LosantError as error:
+        except Exception as error:
             raise OutcomeUnknownError(f"{doubt.message}; looking for it: {error}") from error
 
     async def _lookup(self, key: Hashable, *, settling: bool = False) -> ExperienceGroup | None:

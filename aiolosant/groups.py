@@ -182,7 +182,11 @@ class ExperienceGroups:
             return await self._transport.call(self._create_request(group))
         turn = Turn(Call(self._transport.timeout))
         turn.call.start()
-        return (await self._exactly_once(unique_by).create(group, turn))[0]
+        once = self._exactly_once(unique_by)
+        try:
+            return (await once.create(group, turn))[0]
+        finally:
+            once.close()
 
     async def update(self, group_id: str, **changes: Unpack[GroupChanges]) -> ExperienceGroup:
         """Change the given fields of a group; returns it as it is then.
@@ -204,7 +208,7 @@ class ExperienceGroups:
         """Delete a group. Its children go to its parent, or become roots.
 
         Raises:
-            NotFoundError: There is no such group, or no such application.
+            NotFoundError: There is no such group, or no such application; unless an attempt before may have deleted it.
         """
         call = Call(self._transport.timeout)
         try:
@@ -282,7 +286,9 @@ class ExperienceGroups:
     def _exactly_once(self, unique_by: Identity, *, gather: bool = False) -> ExactlyOnce:
         if not isinstance(unique_by, ByName | ByTag):
             raise TypeError(f"unique_by must be by_name() or by_tag(key), not {type(unique_by).__name__}")
-        return ExactlyOnce(self._transport, self._create_request, unique_by, self._find, gather=gather)
+        return ExactlyOnce(
+            self._transport, self._create_request, unique_by, self._find, scope=self._path, gather=gather
+        )
 
     async def _find(self, query: dict[str, Any]) -> builtins.list[ExperienceGroup]:
         return await self.list(query=query, sort_field="id", per_page=MAX_PER_PAGE).to_list()

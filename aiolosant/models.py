@@ -138,8 +138,18 @@ def _parent_id(_message: object, field: Field, value: object) -> None:
 # Converters: what they cannot convert they leave to the validator, which knows the field's name.
 
 
+def _plain(value: str) -> str:
+    # Text of a subclass (an enumeration's, a template's) has another repr, and is no text for every JSON writer.
+    return str.__str__(value) if isinstance(value, str) and type(value) is not str else value
+
+
+def _plain_or_none(value: str | None) -> str | None:
+    return None if value is None else _plain(value)
+
+
 def _to_ids(value: Iterable[str]) -> tuple[str, ...]:
-    return _to_tuple(value)
+    ids = _to_tuple(value)
+    return tuple(map(_plain, ids)) if isinstance(ids, tuple) else ids
 
 
 def _to_device_tags(value: Iterable[DeviceTag]) -> tuple[DeviceTag, ...]:
@@ -154,7 +164,9 @@ def _to_tuple(value: Iterable[T]) -> tuple[T, ...]:
 
 
 def _to_tags(value: Mapping[str, str]) -> Mapping[str, str]:
-    return FrozenDict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return FrozenDict((_plain(key), _plain(text)) for key, text in value.items())
+    return value
 
 
 @attrs.frozen
@@ -168,8 +180,8 @@ class DeviceTag:
     The limits are checked by the `NewExperienceGroup` or the update that takes it.
     """
 
-    key: str | None = None
-    value: str | None = None
+    key: str | None = field(default=None, converter=_plain_or_none)
+    value: str | None = field(default=None, converter=_plain_or_none)
 
 
 @attrs.frozen
@@ -192,15 +204,15 @@ class NewExperienceGroup:
         ValueError: An argument breaks its limit. Both messages name the argument.
     """
 
-    name: str = field(validator=_name)
-    description: str | None = field(default=None, validator=_description)
+    name: str = field(converter=_plain, validator=_name)
+    description: str | None = field(default=None, converter=_plain_or_none, validator=_description)
     experience_user_ids: tuple[str, ...] = field(default=(), converter=_to_ids, validator=_ids)
     experience_endpoint_ids: tuple[str, ...] = field(default=(), converter=_to_ids, validator=_ids)
     device_ids: tuple[str, ...] = field(default=(), converter=_to_ids, validator=_ids)
     device_tags: tuple[DeviceTag, ...] = field(default=(), converter=_to_device_tags, validator=_device_tags)
     group_tags: Mapping[str, str] = field(default=FrozenDict(), converter=_to_tags, validator=_group_tags)
-    device_query_json: str | None = field(default=None, validator=_device_query_json)
-    parent_id: str | None = field(default=None, validator=_parent_id)
+    device_query_json: str | None = field(default=None, converter=_plain_or_none, validator=_device_query_json)
+    parent_id: str | None = field(default=None, converter=_plain_or_none, validator=_parent_id)
 
 
 class GroupChanges(TypedDict, total=False):

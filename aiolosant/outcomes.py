@@ -21,7 +21,8 @@ class Outcome:
         request: The item as it was given.
         group: The group that is there now; None unless `ok`.
         error: Why there is none; None if `ok`.
-        status: `created`; `existing`, if it was there before; `failed`, if it is surely not there; `unknown`.
+        status: `created`; `existing`, if it was there before; `failed`, if this create surely did not happen; or
+            `unknown`.
     """
 
     index: int

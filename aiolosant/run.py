@@ -312,6 +312,7 @@ class Run:
     def _finish(self, outcome: Outcome) -> None:
         if self._is_fatal(outcome.error):
             self.stop(outcome.error)
+        self._wake.set()
         index = outcome.index
         del self._open[index]
         self.tally.add(outcome)

@@ -139,6 +139,7 @@ class Throttle:
         self._waiters: deque[asyncio.Future[float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._paused_until = -math.inf
+        self._ticked = -math.inf
 
     async def acquire(self) -> float:
         """Wait for a turn; returns the time of its start, to be handed to `release` when the attempt has ended."""
@@ -163,6 +164,7 @@ class Throttle:
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for so long, because the server asked for it."""
+        self._tick()
         self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
 
     def close(self) -> None:
@@ -176,8 +178,11 @@ class Throttle:
 
     def _tick(self) -> None:
         now = asyncio.get_running_loop().time()
-        # A pause that the server asked for says nothing about its rate.
-        self._pace.tick(now, waited=bool(self._waiters) and now >= self._paused_until)
+        if self._paused_until > self._ticked:
+            # A pause that the server asked for says nothing about its rate.
+            self._pace.tick(min(now, self._paused_until), waited=False)
+        self._pace.tick(now, waited=bool(self._waiters))
+        self._ticked = now
 
     def _admit(self) -> None:
         if self._timer is not None:

@@ -9,7 +9,8 @@ import importlib.metadata
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -78,9 +79,11 @@ class Call:
     async def wait_for(self, awaitable: Awaitable[T]) -> T:
         """The awaitable's result, or a RequestTimeoutError when the time is up."""
         try:
-            async with asyncio.timeout(self.left()):
+            async with asyncio.timeout(self.left()) as scope:
                 return await awaitable
         except TimeoutError:
+            if not scope.expired():  # what was waited for has a timeout of its own
+                raise
             raise self.out_of_time() from None
 
     async def wait_patiently_for(self, awaitable: Awaitable[T]) -> T:
@@ -111,6 +114,7 @@ class Transport:
 
     Attributes:
         at_close: What `close` calls before it waits.
+        key_locks: One lock for each key that there must be one group of and that is being created.
     """
 
     def __init__(
@@ -126,6 +130,8 @@ class Transport:
         self.timeout = timeout
         self.retry = retry
         self.at_close: set[Callable[[], None]] = set()
+        # Held by whoever creates the one group with a key; gone when nobody does.
+        self.key_locks: weakref.WeakValueDictionary[Hashable, asyncio.Lock] = weakref.WeakValueDictionary()
         self._base_url = base_url
         self._auth = auth
         self._throttle = throttle

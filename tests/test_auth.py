@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
-from aiolosant import AuthenticationError, LosantClient, NewExperienceGroup
+from aiolosant import AuthenticationError, ConfigurationError, LosantClient, NewExperienceGroup, by_name
 from aiolosant.auth import Auth
 from aiolosant.emulator import Emulator
 
 from .conftest import client_of
+
+NEW = NewExperienceGroup("a")
 
 
 class Provider:
@@ -24,7 +26,7 @@ class Provider:
         self.asked += 1
         await self.gate.wait()
         token = self.tokens[min(self.asked, len(self.tokens)) - 1]
-        if isinstance(token, Exception):
+        if isinstance(token, BaseException):
             raise token
         return token  # type: ignore[return-value]  # a wrong type is one of the subjects
 
@@ -106,8 +108,26 @@ async def test_closing_ends_the_wait_for_a_provider(emulator: Emulator) -> None:
     call = asyncio.create_task(losant.experience_groups.list().count())
     await asyncio.sleep(0)
     await losant.close()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(ConfigurationError, match="the client was closed"):
         await call
+
+
+async def test_a_provider_that_is_cancelled_is_an_error(emulator: Emulator) -> None:
+    """Nobody cancelled the call, so it does not end as if somebody had."""
+    async with client_of(emulator, token=Provider(asyncio.CancelledError())) as losant:
+        for call in (
+            losant.experience_groups.list().count(),
+            losant.experience_groups.create(NEW, unique_by=by_name()),
+        ):
+            with pytest.raises(ConfigurationError, match="the provider was cancelled"):
+                await call
+
+
+async def test_a_timeout_of_the_provider_is_the_providers(emulator: Emulator) -> None:
+    """It is not taken for the end of the call's own time."""
+    async with client_of(emulator, token=Provider(TimeoutError("vault is slow"))) as losant:
+        with pytest.raises(TimeoutError, match="vault is slow"):
+            await losant.experience_groups.list().count()
 
 
 def test_the_provider_is_typed() -> None:

@@ -507,3 +507,19 @@ async def test_text_of_a_subclass_is_sent_as_text(losant: LosantClient) -> None:
     new = NewExperienceGroup(Markup("a"), group_tags={Markup("k"): Markup("v")})
     group = await losant.experience_groups.create(new)
     assert (group.name, group.group_tags) == ("a", {"k": "v"})
+
+
+async def test_a_refused_item_of_a_slow_input_is_told_at_once(losant: LosantClient) -> None:
+    """An item that is no group has its outcome though the input says nothing more yet."""
+    told = asyncio.Event()
+
+    async def source() -> AsyncIterator[Any]:
+        yield {"name": ""}
+        await told.wait()
+        yield {"name": "x"}
+
+    statuses = []
+    async for outcome in losant.experience_groups.create_many(source()):
+        statuses.append(outcome.status)
+        told.set()
+    assert statuses == ["failed", "created"]

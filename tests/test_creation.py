@@ -1,6 +1,7 @@
 """Never lose, never duplicate: creates under faults, counted on the server's side."""
 
 import asyncio
+import enum
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from aiolosant import (
     BadRequestError,
+    ConfigurationError,
     DuplicateGroupError,
     LosantClient,
     NewExperienceGroup,
@@ -303,3 +305,92 @@ def test_identities_are_checked(losant: LosantClient) -> None:
         by_tag("a b")
     with pytest.raises(TypeError, match="key must be text"):
         by_tag(5)  # type: ignore[arg-type]  # as above
+
+
+async def test_texts_of_different_types_are_one_key(emulator: Emulator, losant: LosantClient) -> None:
+    """A member of an enumeration and a plain text with its value name the same group."""
+
+    class Site(str, enum.Enum):  # noqa: UP042 - unlike a StrEnum it has a str() of its own as well
+        A = "a"
+
+    items = [NewExperienceGroup("a", group_tags={"k": "v"}), NewExperienceGroup(Site.A, group_tags={"k": "v"})]
+    report = await losant.experience_groups.create_many(items, unique_by=by_name()).report()
+    assert (report.created, len(report.failed)) == (1, 1)
+    assert await losant.experience_groups.list().count() == 1
+
+
+async def test_creates_of_one_group_in_one_client_wait_for_each_other(emulator: Emulator, losant: LosantClient) -> None:
+    """However many ask for it at once, alone or in batches, it is made once."""
+    emulator.latency = 0.01
+    groups = losant.experience_groups
+    batches = [groups.create_many(tenants(40), unique_by=by_name()).report() for _ in range(3)]
+    singles = [groups.create(NewExperienceGroup("x"), unique_by=by_name()) for _ in range(5)]
+    made = await asyncio.gather(*singles)
+    reports = await asyncio.gather(*batches)
+    assert len({group.id for group in made}) == 1
+    assert sum(report.created for report in reports) == 40
+    assert sum(report.existing for report in reports) == 80
+    assert not losant._transport.key_locks
+
+
+async def test_a_single_create_keeps_its_budget_under_a_pause(emulator: Emulator) -> None:
+    """The lookup before it is part of the call, so a pause that is too long for it is raised."""
+    emulator.retry_after = 5
+    emulator.inject(Fault.TOO_MANY_REQUESTS, method="GET")
+    async with client_of(emulator, timeout=0.3) as losant:
+        before = asyncio.get_running_loop().time()
+        with pytest.raises(TimeoutError):
+            await losant.experience_groups.create(next(tenants(1)), unique_by=by_name())
+        assert asyncio.get_running_loop().time() - before < 0.5
+
+
+async def test_a_cancelled_create_sends_nothing_more(emulator: Emulator) -> None:
+    """Its lookup ends with it, and the slots are free again."""
+    emulator.inject(Fault.SILENCE, times=8)
+    async with client_of(emulator, max_in_flight=4, retry=RetryPolicy(attempt_timeout=0.2)) as losant:
+        groups = losant.experience_groups
+        calls = [asyncio.create_task(groups.create(group, unique_by=by_name())) for group in tenants(4)]
+        while len(emulator.requests) < 4:
+            await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        emulator._faults._script.clear()
+        assert await groups.list().count() == 0
+    assert len(emulator.requests) == 5
+
+
+async def test_closing_ends_a_create_that_looks_up(emulator: Emulator) -> None:
+    """Whoever waits for a lookup is told that the client was closed, and does not wait for ever."""
+
+    async def provider() -> str:
+        await asyncio.get_running_loop().create_future()
+        return ""
+
+    losant = client_of(emulator, token=provider)
+    creating = asyncio.create_task(losant.experience_groups.create(next(tenants(1)), unique_by=by_name()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await losant.close()
+    with pytest.raises(ConfigurationError):
+        await creating
+
+
+async def test_a_provider_that_fails_after_a_doubt_leaves_the_doubt(emulator: Emulator) -> None:
+    """A token that cannot be had any more does not make a lost write undone."""
+    tokens = iter([emulator.token])
+
+    async def provider() -> str:
+        return next(tokens, None) or fail()
+
+    def fail() -> str:
+        raise RuntimeError("vault is sealed")
+
+    async with client_of(emulator, token=provider, retry=QUICK) as losant:
+        emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
+        creating = asyncio.create_task(losant.experience_groups.create(next(tenants(1)), unique_by=by_name()))
+        while not any(request.method == "POST" for request in emulator.requests):
+            await asyncio.sleep(0)
+        emulator._store._db.execute("DELETE FROM tokens")
+        with pytest.raises(OutcomeUnknownError, match="vault is sealed"):
+            await creating

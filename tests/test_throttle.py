@@ -251,3 +251,19 @@ async def test_a_pause_holds_everything_back() -> None:
     started = await throttle.acquire()
     assert started - before >= 0.029
     throttle.release(started, refused=False)
+
+
+async def test_a_pause_teaches_nothing_about_the_rate() -> None:
+    """The time that the server asked to wait is not time in which it answered slowly."""
+    throttle = Throttle(64)
+    started = [await throttle.acquire() for _ in range(16)]
+    waiting = [asyncio.create_task(throttle.acquire()) for _ in range(16)]
+    await asyncio.sleep(0.02)
+    throttle.pause(0.2)
+    await asyncio.sleep(0.21)
+    for n, start in enumerate(started):
+        throttle.release(start, refused=n % 2 == 0)
+    # 16 answers in the 20 ms before the pause; with the pause they would look like fewer than 80 a second.
+    assert throttle._pace.rate > 150
+    throttle.close()
+    await asyncio.gather(*waiting, return_exceptions=True)

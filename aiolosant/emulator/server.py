@@ -186,10 +186,12 @@ class Emulator:
             await asyncio.sleep(self.latency)
             fault = Fault.TOO_MANY_REQUESTS if not self._has_room() else self._faults.next(request.method)
             response = await self._answer(request, handler, fault)
-            record.status = response.status
-            return response
+        except ConnectionError:
+            response = web.Response(status=499)  # the client has gone; this reaches nobody
         finally:
             self._in_flight -= 1
+        record.status = response.status
+        return response
 
     async def _answer(self, request: web.Request, handler: Handler, fault: Fault | None) -> web.StreamResponse:
         if fault is None:
