@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import attrs
 import msgspec
 
-from .errors import LosantError, RateLimitError, ResponseFormatError, api_error_class
+from .errors import LosantError, ResponseFormatError, api_error_class
 from .wire import decode_error
 
 T = TypeVar("T")
@@ -77,8 +77,7 @@ def judge_answer(request: Request[T], status: int, body: bytes, retry_after: flo
     if not 200 <= status < 300:
         kind, message = decode_error(body)
         refusal = api_error_class(status)(status, kind, message or "no explanation", request.method, request.path)
-        if isinstance(refusal, RateLimitError):
-            refusal.retry_after = retry_after
+        refusal.retry_after = retry_after
         return Attempt(
             Proof.NOT_APPLIED if 400 <= status < 500 else Proof.UNKNOWN,
             error=refusal,

@@ -10,6 +10,24 @@ from .errors import ConfigurationError
 TokenProvider = Callable[[], Awaitable[str]]
 
 
+class Secret:
+    """A token that shows itself to nobody who merely looks, such as a traceback with its locals."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The token itself."""
+        return self._text
+
+    def masked_in(self, data: bytes) -> bytes:
+        """`data` with asterisks instead of the token."""
+        return data.replace(self._text.encode(), b"***")
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+
 class Auth:
     """Knows the token, and where a new one comes from.
 
@@ -25,26 +43,27 @@ class Auth:
     def __init__(self, token: str | TokenProvider) -> None:
         self._provider = token if callable(token) else None
         self._token = None if callable(token) else _checked(token)
-        self._asking: asyncio.Task[str] | None = None
+        self._asking: asyncio.Task[Secret] | None = None
 
-    async def token(self) -> str:
+    async def token(self) -> Secret:
         """The token to send; raises what the provider raises."""
         return self._token or await self._ask()
 
-    async def renew(self, refused: str) -> bool:
+    async def renew(self, refused: Secret) -> bool:
         """Get another token than the one that was refused; False if there is no other."""
         if self._provider is None:
             return False
-        if self._token == refused:
+        # Another caller may have got a new one meanwhile: a straggler's 401 says nothing about that.
+        if self._token is refused:
             self._token = None
-        return await self.token() != refused
+        return (await self.token()).reveal() != refused.reveal()
 
     def close(self) -> None:
         """Wait no longer for the provider."""
         if self._asking is not None:
             self._asking.cancel()
 
-    async def _ask(self) -> str:
+    async def _ask(self) -> Secret:
         if self._asking is None:
             self._asking = asyncio.get_running_loop().create_task(self._ask_provider())
             self._asking.add_done_callback(self._answered)
@@ -57,21 +76,21 @@ class Auth:
                 raise ConfigurationError("no token: the client was closed, or the provider was cancelled") from None
             raise
 
-    async def _ask_provider(self) -> str:
+    async def _ask_provider(self) -> Secret:
         assert self._provider is not None  # noqa: S101 - a token that is text is never asked for
         return _checked(await self._provider())
 
-    def _answered(self, task: asyncio.Task[str]) -> None:
+    def _answered(self, task: asyncio.Task[Secret]) -> None:
         self._asking = None
         # Asking for the exception marks it as seen: those who wait raise it, and perhaps nobody does any more.
         if not task.cancelled() and task.exception() is None:
             self._token = task.result()
 
 
-def _checked(token: object) -> str:
+def _checked(token: object) -> Secret:
     if not isinstance(token, str):
         raise TypeError(f"token must be text or an async callable that returns it, not {type(token).__name__}")
     # Only visible ASCII can go into a header.
     if not token or not all("!" <= character <= "~" for character in token):
         raise ValueError("token must be visible ASCII characters without blanks")
-    return token
+    return Secret(token)

@@ -6,6 +6,7 @@ import functools
 import ipaddress
 import math
 import os
+import urllib.parse
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -178,6 +179,8 @@ class LosantClient:
             ValueError: An argument is out of its range.
         """
         path, checked = _checked_path(path), _checked_params(params)
+        if {"page", "perPage"} & set(checked):
+            raise ValueError("params must have neither page nor perPage; there are start_page= and per_page=")
         check_range("per_page", per_page, 1, MAX_PER_PAGE)
         check_range("start_page", start_page, 0)
         check_range("prefetch", prefetch, 0)
@@ -241,7 +244,8 @@ def _checked_path(path: object) -> str:
         raise TypeError(f"path must be text, not {type(path).__name__}")
     if not path.startswith("/") or path.startswith("//"):
         raise ValueError(f"path must start with exactly one slash, unlike {path!r}")
-    if any(mark in path for mark in "?#\\") or not path.isprintable() or ".." in path.split("/"):
+    dots = {".", ".."} & set(urllib.parse.unquote(path).split("/"))
+    if dots or any(mark in path for mark in "?#\\") or not path.isprintable():
         raise ValueError(f"path must be a plain path, unlike {path!r}; parameters go into params=")
     return path
 

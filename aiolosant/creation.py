@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import hashlib
 import logging
 import urllib.parse
@@ -17,7 +18,7 @@ from typing import Any
 
 from . import wire
 from .attempt import Request
-from .errors import DuplicateGroupError, OutcomeUnknownError, TransportError
+from .errors import DuplicateGroupError, LosantError, OutcomeUnknownError, TransportError
 from .keys import Identity
 from .models import ExperienceGroup, NewExperienceGroup
 from .run import Turn
@@ -113,7 +114,8 @@ class Lookups:
     @staticmethod
     def _fail(waiting: dict[Hashable, asyncio.Future[list[ExperienceGroup]]], error: Exception) -> None:
         for answer in waiting.values():
-            answer.set_exception(error)
+            # To each its own: what is raised is written on, by where it goes through.
+            answer.set_exception(copy.copy(error) if isinstance(error, LosantError) else error)
             answer.exception()  # seen: perhaps nobody waits any more
 
 
@@ -212,7 +214,7 @@ class ExactlyOnce:
                 if doubt is None:
                     raise
                 # This attempt made nothing (even a token provider may have failed), but an earlier one may still land.
-                raise OutcomeUnknownError(f"{doubt.message}; then: {error}") from error
+                raise self._still_unknown(doubt, turn, "then", error) from error
             else:
                 if doubt is not None:
                     if not turn.call.wanted:
@@ -220,9 +222,9 @@ class ExactlyOnce:
                     async with turn.given_up():
                         await self._settle(key, turn, doubt, after=self._transport.retry.settle_time)
                 return made
-            # Looked for at once, and again when it should have landed.
-            for after in (0.0, self._transport.retry.settle_time):
-                async with turn.given_up():
+            async with turn.given_up():
+                # Looked for at once, and again when it should have landed.
+                for after in (0.0, self._transport.retry.settle_time):
                     if there := await self._settle(key, turn, doubt, after=after):
                         return there
             if turn.call.attempts >= self._transport.retry.max_attempts:
@@ -234,11 +236,20 @@ class ExactlyOnce:
     ) -> ExperienceGroup | None:
         try:
             await turn.call.wait_for(self._transport.sleep(after))
-            return await turn.call.wait_for(self._lookup(key, settling=True))
-        except DuplicateGroupError:
+            # A lookup has a time of its own; an item of a batch must not lose its time to a pause of the server's.
+            return await turn.call.wait_patiently_for(self._lookup(key, settling=True))
+        except DuplicateGroupError as error:
+            error.method, error.path, error.attempts = doubt.method, doubt.path, turn.call.attempts
             raise
         except Exception as error:
-            raise OutcomeUnknownError(f"{doubt.message}; looking for it: {error}") from error
+            raise self._still_unknown(doubt, turn, "looking for it", error) from error
+
+    @staticmethod
+    def _still_unknown(doubt: OutcomeUnknownError, turn: Turn, when: str, error: Exception) -> OutcomeUnknownError:
+        reason = error.message if isinstance(error, LosantError) else str(error)
+        return OutcomeUnknownError(
+            f"{doubt.message}; {when}: {reason}", method=doubt.method, path=doubt.path, attempts=turn.call.attempts
+        )
 
     async def _lookup(self, key: Hashable, *, settling: bool = False) -> ExperienceGroup | None:
         found = await self._lookups.find(key, settling=settling)

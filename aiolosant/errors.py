@@ -69,7 +69,10 @@ class ApiError(LosantError):
         status: HTTP status of the answer.
         type: Losant's name for the error, such as `Validation`; "" if the answer named none.
         message: Losant's explanation, or the first 500 characters of a body in another format.
+        retry_after: Seconds to wait, as the server asked for; None if it did not.
     """
+
+    retry_after: float | None = None
 
     def __init__(
         self,
@@ -115,14 +118,9 @@ class NotFoundError(ApiError):
 
 
 class RateLimitError(ApiError):
-    """429: too many requests.
-
-    Attributes:
-        retry_after: Seconds to wait, as the server asked for; None if it did not.
-    """
+    """429: too many requests."""
 
     advice = "Wait, then go on; with max_in_flight= fewer requests are under way at a time."
-    retry_after: float | None = None
 
 
 class ServerError(ApiError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import functools
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Literal, Unpack
@@ -115,6 +116,7 @@ class ExperienceGroups:
         """
         check_range("per_page", per_page, 1, MAX_PER_PAGE)
         condition = _checked_query(query)
+        wire.encode(condition)  # what is no JSON is an error of this call, not of the first step
         if after is not None:
             after = check_id("after", after).lower()
 
@@ -325,7 +327,7 @@ def _checked_query(query: object) -> dict[str, Any]:
         return query.to_dict()
     if not isinstance(query, Mapping):
         raise TypeError(f"query must be a Query or a mapping, not {type(query).__name__}")
-    return dict(query)
+    return copy.deepcopy(dict(query))  # what the caller changes later is no part of it
 
 
 def _check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None:

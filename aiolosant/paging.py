@@ -276,6 +276,13 @@ class KeysetPages(PageIterator[T]):
 
     async def _next_page(self) -> Page[T]:
         page = await self._fetch(self._after, self._per_page)
+        if not page.items and page.total_count:
+            # Counted at another moment than read, perhaps; or a server that does not give what it counts.
+            page = await self._fetch(self._after, self._per_page)
+            if not page.items and page.total_count:
+                raise ResponseFormatError(
+                    f"the list makes no progress: {page.total_count} items are left, and none come"
+                )
         keys = [self._key_of(item) for item in page.items]
         for before, key in zip([self._after, *keys], keys, strict=False):
             if before is not None and key <= before:

@@ -8,6 +8,8 @@ allow cannot be built, or raises ValueError or TypeError with the name of the fi
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -31,7 +33,7 @@ class Query:
 
     def to_dict(self) -> dict[str, Any]:
         """The query as the API takes it, JSON's dicts and lists throughout."""
-        return self._condition
+        return copy.deepcopy(self._condition)
 
     def __and__(self, other: Query) -> Query:
         return self._joined("$and", other)
@@ -174,6 +176,8 @@ class DateField(TextField):
             return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise TypeError(f"{self._name} is compared with a date, milliseconds or text, not {type(value).__name__}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{self._name} is compared with finite numbers, not {value}")
         return value
 
 

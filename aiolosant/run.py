@@ -10,12 +10,12 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from typing import Any
 
 from .errors import (
+    ApiError,
     AuthenticationError,
     ConfigurationError,
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
-    RateLimitError,
     TransportError,
 )
 from .outcomes import Outcome, Tally
@@ -75,7 +75,7 @@ class Turn:
             yield
         finally:
             self._run.parked -= 1
-        await self._run.places.acquire()
+        await self.call.wait_patiently_for(self._run.places.acquire())
         self._holds_place = True
 
 
@@ -325,6 +325,8 @@ class Run:
 
     def _is_fatal(self, error: BaseException | None) -> bool:
         """Whether what one item met every other would meet as well."""
-        if isinstance(error, RateLimitError):
-            return error.retry_after is not None and error.retry_after > self._transport.retry.max_pause
+        if isinstance(error, OutcomeUnknownError):
+            return self._is_fatal(error.__cause__)
+        if isinstance(error, ApiError) and error.retry_after is not None:
+            return error.retry_after > self._transport.retry.max_pause
         return isinstance(error, _FATAL)

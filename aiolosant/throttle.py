@@ -19,6 +19,7 @@ _FIRST_WINDOW = 16.0
 # A refusal adds 1 to the score and any other answer takes _FORGIVENESS off: up to 6 % refused at random never add up.
 _FORGIVENESS = 0.06
 _SCORE_TO_CUT = 8.0
+_WEIGHT_OF_PAUSE = 4.0
 # After a cut: how far below the measured limit to start, and how long to take back to it.
 _DEPTH = 0.15
 _RECOVERY = 4.0
@@ -88,16 +89,24 @@ class Pace:
         # Those that were on the way at the last cut are of the wave that caused it.
         if refused is None or started < self._last_cut:
             return
-        self._current.answers += 1
+        if waiting:
+            self._current.answers += 1
+            self._current.refused += refused
         if refused:
-            self._current.refused += 1
-            self._score += 1
-            if self._score >= _SCORE_TO_CUT:
-                self._cut(now)
+            self._add(1, now)
         else:
             self._score = max(0.0, self._score - _FORGIVENESS)
             if self._limit is None and waiting:
                 self._window = min(self._max_in_flight, self._window + 1)
+
+    def emphasize(self, now: float) -> None:
+        """The last refusal came with a pause: it costs everyone time, so that fewer of them must do."""
+        self._add(_WEIGHT_OF_PAUSE - 1, now)
+
+    def _add(self, weight: float, now: float) -> None:
+        self._score += weight
+        if self._score >= _SCORE_TO_CUT and self._current.answers + self._previous.answers:
+            self._cut(now)
 
     def _cut(self, now: float) -> None:
         answers = self._current.answers + self._previous.answers
@@ -165,7 +174,10 @@ class Throttle:
     def pause(self, seconds: float) -> None:
         """Let nothing start for so long, because the server asked for it."""
         self._tick()
-        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
+        now = asyncio.get_running_loop().time()
+        if now >= self._paused_until:  # the others of a wave ask for the same pause
+            self._pace.emphasize(now)
+        self._paused_until = max(self._paused_until, now + seconds)
 
     def close(self) -> None:
         """Turn away all that wait, with a ConfigurationError."""

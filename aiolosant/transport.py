@@ -19,7 +19,7 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from .attempt import Attempt, Proof, Request, judge_answer, judge_failure
-from .auth import Auth
+from .auth import Auth, Secret
 from .errors import (
     AuthenticationError,
     ConfigurationError,
@@ -198,6 +198,7 @@ class Transport:
             if isinstance(attempt.error, AuthenticationError) and not renewed and call.wanted:
                 renewed = True
                 if await call.wait_for(self._auth.renew(token)):
+                    logger.warning("%s %s: resending with a new token", request.method, request.path)
                     continue
             if not await self._wait_before_resending(request, attempt, call):
                 break
@@ -207,15 +208,15 @@ class Transport:
 
     async def _wait_before_resending(self, request: Request[Any], attempt: Attempt[Any], call: Call) -> bool:
         """Whether the request is to be sent again; if so, the wait before it is over."""
+        pause = attempt.retry_after
+        if pause is not None and pause <= self.retry.max_pause:
+            logger.warning("the server asks for a pause of %g seconds", pause)
+            self._throttle.pause(pause)
         resendable = attempt.passing and (request.repeatable or attempt.proof is Proof.NOT_APPLIED)
         if not resendable or call.attempts >= self.retry.max_attempts or not call.wanted:
             return False
-        pause = attempt.retry_after
-        if pause is not None:
-            if pause > self.retry.max_pause or (not call.patient and pause >= call.left()):
-                return False
-            logger.warning("the server asks for a pause of %g seconds", pause)
-            self._throttle.pause(pause)
+        if pause is not None and (pause > self.retry.max_pause or (not call.patient and pause >= call.left())):
+            return False
         delay = 0.0 if pause is not None else self.retry.delay(call.attempts, self.draw())
         if delay >= call.left():
             return False
@@ -226,7 +227,7 @@ class Transport:
         await self.sleep(delay)
         return True
 
-    async def _attempt_in_turn(self, request: Request[T], token: str, call: Call) -> Attempt[T]:
+    async def _attempt_in_turn(self, request: Request[T], token: Secret, call: Call) -> Attempt[T]:
         started = await call.wait_patiently_for(self._throttle.acquire())
         refused = None
         try:
@@ -259,7 +260,7 @@ class Transport:
                 self._quiet.set()
 
     async def _attempt(
-        self, session: aiohttp.ClientSession, request: Request[T], token: str, seconds: float
+        self, session: aiohttp.ClientSession, request: Request[T], token: Secret, seconds: float
     ) -> Attempt[T]:
         body = None if request.body is None else _MarkedBody(request.body)
         try:
@@ -275,8 +276,8 @@ class Transport:
             return attempt
         logger.debug("%s %s: %d", request.method, request.path, status)
         retry_after = parse_retry_after(headers.get("Retry-After"), datetime.now(UTC))
-        if token.encode() in answer and status >= 300:
-            answer = answer.replace(token.encode(), b"***")  # an error that quotes our request must not show it
+        if status >= 300:
+            answer = token.masked_in(answer)  # an error that quotes our request must not show it
         return judge_answer(request, status, answer, retry_after)
 
     def _ready_session(self) -> aiohttp.ClientSession:
@@ -296,9 +297,9 @@ class Transport:
         return self._session
 
     async def _exchange(
-        self, session: aiohttp.ClientSession, request: Request[Any], token: str, body: _MarkedBody | None
+        self, session: aiohttp.ClientSession, request: Request[Any], token: Secret, body: _MarkedBody | None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        headers = {**_standing_headers(), "Authorization": f"Bearer {token}"}
+        headers = {**_standing_headers(), "Authorization": f"Bearer {token.reveal()}"}
         if body is not None:
             headers["Content-Type"] = "application/json"  # a session's own default would win over the body's
         async with session.request(
@@ -322,24 +323,28 @@ class Transport:
             return response.status, response.headers, b"".join(chunks)
 
 
-def _explain(cause: BaseException | None, seconds: float, token: str) -> LosantError:
+def _explain(cause: BaseException | None, seconds: float, token: Secret) -> LosantError:
     """An error of ours for whatever kept an attempt from its answer."""
     error: LosantError
     if isinstance(cause, aiohttp.ClientResponseError):
         # Its repr shows the Authorization header, so it must not travel along as a cause.
-        return TransportError(f"no valid HTTP answer: {cause.message[:500].replace(token, '***')}")
+        return TransportError(f"no valid HTTP answer: {_quoted(cause.message, token)}")
     if isinstance(cause, TimeoutError):
         return RequestTimeoutError(f"no answer within {seconds:.3g} seconds")
     if isinstance(cause, _AnswerTooLarge):
         error = ResponseFormatError(f"the answer is larger than {_MAX_ANSWER >> 20} MiB")
     else:
-        error = TransportError(f"no answer: {str(cause)[:500].replace(token, '***') or type(cause).__name__}")
+        error = TransportError(f"no answer: {_quoted(str(cause), token) or type(cause).__name__}")
     error.__cause__ = cause
     # The frames of aiohttp hold our headers, and what shows tracebacks may show locals.
     while cause is not None:
         cause.__traceback__ = None
         cause = cause.__cause__ or cause.__context__
     return error
+
+
+def _quoted(text: str, token: Secret) -> str:
+    return token.masked_in(text.encode(errors="replace")).decode()[:500]
 
 
 @functools.cache

@@ -133,3 +133,15 @@ async def test_a_timeout_of_the_provider_is_the_providers(emulator: Emulator) ->
 def test_the_provider_is_typed() -> None:
     """A client takes text or an async callable, and shows neither."""
     assert "secret" not in repr(LosantClient("secret"))
+
+
+async def test_a_straggler_does_not_throw_a_fresh_token_away() -> None:
+    """A 401 for the old token that comes after the new one was got asks for no third."""
+    provider = Provider("old", "new", "newer")
+    auth = Auth(provider)
+    old = await auth.token()
+    assert await auth.renew(old)
+    assert await auth.renew(old)
+    assert (await auth.token()).reveal() == "new"
+    assert provider.asked == 2
+    assert "old" not in repr(old)

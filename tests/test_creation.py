@@ -24,6 +24,7 @@ from aiolosant import (
 from aiolosant.emulator import Emulator, Fault
 
 from .conftest import client_of
+from .servers import answer, raw_server
 
 QUICK = RetryPolicy(first_delay=0.01, max_delay=0.05, settle_time=0.05)
 FAULTS: dict[Fault, float] = {fault: 0.25 / 8 for fault in Fault if fault is not Fault.SILENCE}
@@ -394,3 +395,48 @@ async def test_a_provider_that_fails_after_a_doubt_leaves_the_doubt(emulator: Em
         emulator._store._db.execute("DELETE FROM tokens")
         with pytest.raises(OutcomeUnknownError, match="vault is sealed"):
             await creating
+
+
+async def test_a_long_pause_in_a_503_stops_a_batch_too(emulator: Emulator) -> None:
+    """Whatever the status, what every other item would have to wait for ends the batch; a short pause does not."""
+    unavailable = answer("HTTP/1.1 503 No\r\nRetry-After: 3600")
+    async with (
+        raw_server(*[unavailable] * 8) as server,
+        LosantClient("t", base_url=server.url, application_id="1" * 24) as losant,
+    ):
+        with pytest.raises(ServerError) as caught:
+            await losant.experience_groups.create_many(tenants(1000), concurrency=2, unique_by=by_name()).report()
+    assert caught.value.retry_after == 3600
+    assert len(server.requests) <= 2
+    busy = [answer("HTTP/1.1 429 No\r\nRetry-After: 0")] * 4
+    policy = RetryPolicy(max_attempts=1)
+    async with (
+        raw_server(*busy) as server,
+        LosantClient("t", base_url=server.url, application_id="1" * 24, retry=policy) as losant,
+    ):
+        report = await losant.experience_groups.create_many(tenants(4)).report()
+    assert len(report.failed) == 4
+
+
+async def test_an_item_that_settles_does_not_lose_its_time_to_others(emulator: Emulator) -> None:
+    """Its clock stands still while it waits for its place behind those that were pulled meanwhile."""
+    emulator.latency = 0.01
+    emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
+    async with client_of(emulator, retry=QUICK, timeout=0.8) as losant:
+        report = await losant.experience_groups.create_many(tenants(150), concurrency=1, unique_by=by_name()).report()
+    assert report.created == 150
+
+
+async def test_what_could_not_be_settled_says_where_and_how_often(emulator: Emulator) -> None:
+    """Errors made while settling name the request and its attempts, and give one advice."""
+    emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
+    async with client_of(emulator, retry=RetryPolicy(max_attempts=1, settle_time=0.01)) as losant:
+        creating = asyncio.create_task(losant.experience_groups.create(next(tenants(1)), unique_by=by_name()))
+        while not any(request.method == "POST" for request in emulator.requests):
+            await asyncio.sleep(0)
+        emulator.inject(Fault.SERVER_ERROR, times=9, method="GET")
+        with pytest.raises(OutcomeUnknownError, match="looking for it: Internal Server Error") as caught:
+            await creating
+    assert (caught.value.method, caught.value.attempts) == ("POST", 1)
+    assert str(caught.value).count("Look whether") == 1
+    assert "Try again later" not in str(caught.value)

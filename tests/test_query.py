@@ -96,6 +96,7 @@ def test_more_than_a_hundred_conditions_become_a_tree() -> None:
         (lambda: Q.name.startswith(""), ValueError, "not empty"),
         (lambda: Q.name.in_(*"a" * 101), ValueError, "100 values at once"),
         (lambda: Q.creation_date > datetime(2022, 1, 1), ValueError, "no time zone"),  # noqa: DTZ001 - as above
+        (lambda: Q.creation_date > float("nan"), ValueError, "finite numbers"),
         (lambda: Q.creation_date > True, TypeError, "not bool"),
         (lambda: Q.creation_date.contains(5), TypeError, "parts of text, not int"),  # type: ignore[arg-type]  # as above
         (lambda: Q.group_tags["a b"], ValueError, "a key of group_tags must be"),
@@ -126,3 +127,10 @@ async def test_a_list_takes_what_was_built(losant: LosantClient) -> None:
     assert [group.id async for group in groups.list(query=query)] == [acme.id, child.id]
     with pytest.raises(ValueError, match="exclude each other"):
         groups.list(query=query, filter="a*")
+
+
+def test_a_query_is_frozen() -> None:
+    """What is done to its dict is not done to it."""
+    query = Q.name == "a"
+    query.to_dict()["name"] = "b"
+    assert query.to_dict() == {"name": {"$eq": "a"}}

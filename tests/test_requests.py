@@ -66,13 +66,17 @@ async def test_an_answer_without_a_body_is_none() -> None:
         assert await losant.request("PUT", "/anything", json=[]) is None
 
 
-@pytest.mark.parametrize("path", ["", "applications", "//example.com/", "/a?b=c", "/a#b", "/a\\b", "/../a", "/a\n"])
+@pytest.mark.parametrize(
+    "path", ["", "applications", "//example.com/", "/a?b=c", "/a#b", "/a\\b", "/../a", "/%2e%2e/a", "/a/./b", "/a\n"]
+)
 async def test_a_path_is_a_plain_path(losant: LosantClient, emulator: Emulator, path: str) -> None:
     """It starts with exactly one slash and cannot lead elsewhere; parameters go where they belong."""
     with pytest.raises(ValueError, match="path must"):
         await losant.request("GET", path)
     with pytest.raises(ValueError, match="path must"):
         losant.paginate(path)
+    with pytest.raises(ValueError, match="neither page nor perPage"):
+        losant.paginate("/a", params={"perPage": 5})
     assert emulator.requests == []
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiolosant import LosantClient, NewExperienceGroup, Page, Paginator, Q, ResponseFormatError
+from aiolosant import ExperienceGroup, LosantClient, NewExperienceGroup, Page, Paginator, Q, ResponseFormatError
 from aiolosant.emulator import Emulator
 from aiolosant.emulator.store import TreeError
+from aiolosant.paging import KeysetPages
 
 from .conftest import client_of
 
@@ -146,3 +147,44 @@ async def test_a_server_that_does_not_sort_by_id_is_noticed(
     monkeypatch.setattr(groups, "_fetch_page", unsorted)
     with pytest.raises(ResponseFormatError, match="no progress"):
         await groups.scan().to_list()
+
+
+def group(number: int) -> ExperienceGroup:
+    return ExperienceGroup(id=f"{number:024x}", name="a")
+
+
+@pytest.mark.parametrize(
+    ("pages", "ids"),
+    [
+        # A short page with more behind it: the server counts what it does not give at once.
+        ([Page((group(1),), 0, 1000, 2), Page((group(2),), 0, 1000, 1)], [1, 2]),
+        # An empty page that was counted at another moment.
+        ([Page[ExperienceGroup]((), 0, 1000, 1), Page[ExperienceGroup]((), 0, 1000, 0)], []),
+        # A full page is never the last, whatever is counted.
+        ([Page((group(1),), 0, 1, 1), Page((group(2),), 0, 1, 1), Page[ExperienceGroup]((), 0, 1, 0)], [1, 2]),
+        # Without a count, a short page is the last.
+        ([Page((group(1),), 0, 1000, None)], [1]),
+    ],
+)
+async def test_a_scan_ends_where_nothing_is_left(pages: list[Page[ExperienceGroup]], ids: list[int]) -> None:
+    """Not before, whatever a server counts, and not later."""
+    script = iter(pages)
+
+    async def fetch(_after: str | None, _per_page: int) -> Page[ExperienceGroup]:
+        return next(script)
+
+    walk = KeysetPages(fetch, lambda group: group.id, per_page=1000)
+    assert [int(item.id, 16) async for page in walk for item in page.items] == ids
+    assert list(script) == []
+
+
+@pytest.mark.parametrize("pages", [[Page((group(1),), 0, 1, 5)] * 2, [Page[ExperienceGroup]((), 0, 1000, 5)] * 2])
+async def test_a_scan_without_progress_is_an_error(pages: list[Page[ExperienceGroup]]) -> None:
+    """The same key again, or nothing of what is counted."""
+    script = iter(pages)
+
+    async def fetch(_after: str | None, _per_page: int) -> Page[ExperienceGroup]:
+        return next(script)
+
+    with pytest.raises(ResponseFormatError, match="no progress"):
+        _ = [page async for page in KeysetPages(fetch, lambda group: group.id, per_page=1)]

@@ -49,6 +49,10 @@ class Faults:
 
     def script(self, fault: Fault, times: int, method: str | None) -> None:
         """Let the next `times` requests (of one method) meet a fault."""
+        if not isinstance(fault, Fault):
+            raise TypeError(f"fault must be a Fault, not {type(fault).__name__}")
+        if times < 1:
+            raise ValueError(f"times must be 1 or more, not {times}")
         self._script.append(_Scripted(fault, times, method))
 
     def draw(self, chances: Mapping[Fault, float], seed: int | None) -> None:

@@ -209,7 +209,7 @@ def _as_milliseconds(value: object) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
-        return value
+        return float(value)  # SQLite knows no integers beyond 64 bits
     try:
         date = datetime.fromisoformat(str(value))
     except ValueError:

@@ -124,7 +124,12 @@ class Emulator:
         self._store.add_token(token, scopes)
 
     def inject(self, fault: Fault, times: int = 1, method: str | None = None) -> None:
-        """Let the next `times` requests, of one method if it is given, meet a fault."""
+        """Let the next `times` requests, of one method if it is given, meet a fault.
+
+        Raises:
+            TypeError: `fault` is no `Fault`.
+            ValueError: `times` is below 1.
+        """
         self._faults.script(fault, times, method)
 
     def inject_random(self, chances: Mapping[Fault, float], seed: int | None = None) -> None:

@@ -1,6 +1,7 @@
 """Faults: what the client sees of them, and what is on the server afterwards."""
 
 import asyncio
+from typing import Any
 
 import aiohttp
 import pytest
@@ -95,3 +96,10 @@ async def test_a_rate_limit_refuses_what_is_too_many(emulator: Emulator, api: Ap
         assert response.headers["Retry-After"] == "7"
         assert await response.json() == {"type": "TooManyRequests", "message": "Rate limit exceeded"}
     assert (await api("GET"))[0] == 200
+
+
+@pytest.mark.parametrize(("arguments", "kind"), [((Fault.SILENCE, 0), ValueError), (("429",), TypeError)])
+async def test_wrong_faults_are_refused(emulator: Emulator, arguments: tuple[Any, ...], kind: type[Exception]) -> None:
+    """A fault is one of `Fault`, and comes at least once."""
+    with pytest.raises(kind, match="must be"):
+        emulator.inject(*arguments)
