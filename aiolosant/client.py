@@ -17,13 +17,14 @@ from yarl import URL
 from . import wire
 from .attempt import Request
 from .auth import Auth, TokenProvider
+from .call import Call
 from .errors import ConfigurationError
 from .groups import MAX_PER_PAGE, ExperienceGroups, check_range
 from .models import Page, check_id
 from .paging import NumberedPages, Paginator
 from .retry import RetryPolicy
 from .throttle import Throttle
-from .transport import Call, Transport
+from .transport import Transport
 
 
 class LosantClient:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Unpack
 from . import wire
 from .attempt import Request
 from .batch import Batch
+from .call import Call
 from .creation import MOST_KEYS, ExactlyOnce
 from .errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
 from .keys import ByName, ByTag, Identity
@@ -19,7 +20,7 @@ from .outcomes import Outcome, Status
 from .paging import KeysetPages, NumberedPages, Paginator
 from .query import Query
 from .run import Run, Turn
-from .transport import Call, Transport
+from .transport import Transport
 
 SortField = Literal["name", "id", "creationDate", "lastUpdated"]
 SortDirection = Literal["asc", "desc"]

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
+from .call import Call
 from .errors import (
     ApiError,
     AuthenticationError,
@@ -19,7 +20,7 @@ from .errors import (
     TransportError,
 )
 from .outcomes import Outcome, Tally
-from .transport import Call, Transport
+from .transport import Transport
 
 _AHEAD = 8
 # A create answers 404 for an unknown application alone.

@@ -13,7 +13,7 @@ import aiolosant
 PACKAGE = Path(aiolosant.__file__).parent
 # Each imports only what stands before it.
 ORDER = [
-    *("errors", "models", "query", "keys", "wire", "tree", "retry", "attempt", "auth", "throttle", "transport"),
+    *("errors", "models", "query", "keys", "wire", "tree", "retry", "attempt", "auth", "throttle", "call", "transport"),
     *("paging", "outcomes", "run", "batch", "creation", "groups", "client", "reconcile", "pytest_plugin", "cli"),
 ]
 NO_IO = {"errors", "models", "query", "keys", "wire", "tree", "retry", "attempt", "reconcile.diff"}
