@@ -328,6 +328,6 @@ class Run:
         """Whether what one item met every other would meet as well."""
         if isinstance(error, OutcomeUnknownError):
             return self._is_fatal(error.__cause__)
-        if isinstance(error, ApiError) and error.retry_after is not None:
-            return error.retry_after > self._transport.retry.max_pause
+        if isinstance(error, ApiError) and (error.retry_after or 0) > self._transport.retry.max_pause:
+            return True
         return isinstance(error, _FATAL)

@@ -19,6 +19,7 @@ _FIRST_WINDOW = 16.0
 # A refusal adds 1 to the score and any other answer takes _FORGIVENESS off: up to 6 % refused at random never add up.
 _FORGIVENESS = 0.06
 _SCORE_TO_CUT = 8.0
+_LEAST_SHARE = 0.045
 _WEIGHT_OF_PAUSE = 4.0
 # After a cut: how far below the measured limit to start, and how long to take back to it.
 _DEPTH = 0.15
@@ -105,7 +106,13 @@ class Pace:
 
     def _add(self, weight: float, now: float) -> None:
         self._score += weight
-        if self._score >= _SCORE_TO_CUT and self._current.answers + self._previous.answers:
+        answers = self._current.answers + self._previous.answers
+        if self._score < _SCORE_TO_CUT or not answers:
+            return
+        share = (self._current.refused + self._previous.refused) / answers
+        if answers >= _SAMPLE and share < _LEAST_SHARE:
+            self._score = _SCORE_TO_CUT / 2  # a run of bad luck among many that went well
+        else:
             self._cut(now)
 
     def _cut(self, now: float) -> None:

@@ -259,15 +259,16 @@ async def test_a_pause_holds_everything_back() -> None:
 async def test_a_pause_teaches_nothing_about_the_rate() -> None:
     """The time that the server asked to wait is not time in which it answered slowly."""
     throttle = Throttle(64)
+    begin = asyncio.get_running_loop().time()
     started = [await throttle.acquire() for _ in range(16)]
     waiting = [asyncio.create_task(throttle.acquire()) for _ in range(16)]
     await asyncio.sleep(0.02)
     throttle.pause(0.2)
     await asyncio.sleep(0.21)
-    for n, start in enumerate(started):
-        throttle.release(start, refused=n % 2 == 0)
-    # 16 answers in the 20 ms before the pause; with the pause they would look like fewer than 80 a second.
-    assert throttle._pace.rate > 100
+    throttle.release(started[0], refused=False)
+    elapsed = asyncio.get_running_loop().time() - begin
+    counted = throttle._pace._current.seconds
+    assert 0.015 < counted <= elapsed - 0.19
     throttle.close()
     await asyncio.gather(*waiting, return_exceptions=True)
 
@@ -295,3 +296,18 @@ def test_after_an_idle_hour_the_first_wait_is_not_counted_as_long() -> None:
     pace.tick(world.now + 3600, waited=False)
     pace.tick(world.now + 3600.001, waited=True)
     assert pace.rate == pytest.approx(before, rel=0.01)
+
+
+def test_a_run_of_bad_luck_among_many_cuts_nothing() -> None:
+    """Refusals in a row do not count as a limit while the share of all is small; a large share does."""
+    for answered, is_cut in ((1000, False), (50, True)):
+        pace = Pace(64)
+        pace.tick(0, waited=True)
+        for n in range(answered):
+            pace.start(n * 0.001)
+            pace.tick(n * 0.001, waited=True)
+            pace.end(n * 0.001, n * 0.001, refused=False, waiting=True)
+        for _ in range(9):
+            pace.start(1)
+            pace.end(1, 1, refused=True, waiting=True)
+        assert (pace.rate < math.inf) is is_cut

@@ -505,7 +505,7 @@ async def test_silence_costs_no_more_than_the_budget(verb: str) -> None:
             }
             with pytest.raises((RequestTimeoutError, OutcomeUnknownError)):
                 await calls[verb]()
-        assert loop.time() - before <= 0.4 * 1.05 + 0.1  # the machine's own slowness
+        assert loop.time() - before <= 0.4 * 1.05 + 0.5  # the machine's own slowness
 
 
 async def test_a_patient_call_does_not_lose_time_to_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
