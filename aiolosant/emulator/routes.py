@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -100,7 +101,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def _tokens(request: web.Request, handler: Handler) -> web.StreamResponse:
-    _scopes(request)
+    if request.match_info.http_exception is not None:  # no such path or method; the others look at the scopes too
+        _scopes(request)
     return await handler(request)
 
 
@@ -254,8 +256,13 @@ def _member_list(kind: str) -> Handler:
 
 
 def _date(milliseconds: int) -> str:
-    date = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return f"{date:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+
+
+@functools.lru_cache(maxsize=10_000)
+def _second(seconds: int) -> str:
+    # Groups that were made together share their second, and dates are most of the work of a page.
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _json(content: object, status: int = 200) -> web.Response:

@@ -6,13 +6,14 @@ Field names are the API's. Dates are milliseconds since 1970.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+import msgspec
 
 from .query import compile_query, text_matches
 
@@ -121,7 +122,7 @@ class Store:
     def add_member(self, application_id: str, kind: str, fields: Mapping[str, Any]) -> str:
         """Make a user, an endpoint or a device; returns its id."""
         member_id = str(next(self._new_id))
-        values = (member_id, application_id, kind, json.dumps(dict(fields)))
+        values = (member_id, application_id, kind, msgspec.json.encode(dict(fields)).decode())
         self._db.execute("INSERT INTO members VALUES (?, ?, ?, ?)", values)
         return member_id
 
@@ -130,7 +131,7 @@ class Store:
         rows = self._db.execute(
             "SELECT id, fields FROM members WHERE application_id = ? AND kind = ? ORDER BY id", (application_id, kind)
         )
-        return [{"id": row[0], "applicationId": application_id, **json.loads(row[1])} for row in rows]
+        return [{"id": row[0], "applicationId": application_id, **msgspec.json.decode(row[1])} for row in rows]
 
     def create(self, application_id: str, fields: Mapping[str, Any]) -> Group:
         """Make a group; raises TreeError for a parent that is not there."""
@@ -141,7 +142,7 @@ class Store:
         with self._transaction():
             self._db.execute(
                 "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (group_id, application_id, name, parent_id, now, now, json.dumps(rest)),
+                (group_id, application_id, name, parent_id, now, now, msgspec.json.encode(rest).decode()),
             )
             self._set_tags(group_id, rest)
         return self._found(application_id, group_id)
@@ -158,13 +159,13 @@ class Store:
         if group is None or not changes:
             return group
         row = self._db.execute("SELECT name, parent_id, fields FROM groups WHERE id = ?", (group["id"],)).fetchone()
-        rest = json.loads(row[2]) | changes
+        rest = msgspec.json.decode(row[2]) | changes
         name = rest.pop("name", row[0])
         parent_id = self._checked_parent(application_id, group["id"], rest.pop("parentId", row[1]))
         with self._transaction():
             self._db.execute(
                 "UPDATE groups SET name = ?, parent_id = ?, last_updated = ?, fields = ? WHERE id = ?",
-                (name, parent_id, _now(), json.dumps(rest), group["id"]),
+                (name, parent_id, _now(), msgspec.json.encode(rest).decode(), group["id"]),
             )
             if "groupTags" in changes:
                 self._set_tags(group["id"], rest)
@@ -231,7 +232,7 @@ class Store:
         devices = self.members(application_id, "devices")
         found: set[str] = set()
         for (text,) in rows:
-            fields = json.loads(text)
+            fields = msgspec.json.decode(text)
             found.update(fields.get("deviceIds", []))
             wanted = fields.get("deviceTags", [])
             found.update(one["id"] for one in devices if any(_carries(one["tags"], tag) for tag in wanted))
@@ -277,7 +278,7 @@ class Store:
             "lastUpdated": last_updated,
             "name": name,
             **_EMPTY,
-            **json.loads(fields),
+            **msgspec.json.decode(fields),
             "parentId": parent_id,
             "ancestorIds": self._ancestors(parent_id) if parent_id else [],
         }
