@@ -141,7 +141,8 @@ async def test_create_gets_what_is_there_already(losant: LosantClient) -> None:
     assert again == root
     child = await groups.create(NewExperienceGroup("a", parent_id=root.id.upper()), unique_by=by_name())
     assert child.parent_id == root.id
-    assert child == await groups.create(NewExperienceGroup("a", parent_id=root.id), unique_by=by_name())
+    for parent in (root.id, root.id.upper()):
+        assert child == await groups.create(NewExperienceGroup("a", parent_id=parent), unique_by=by_name())
 
 
 async def test_a_key_that_repeats_is_its_items_error(losant: LosantClient) -> None:
@@ -441,3 +442,23 @@ async def test_what_could_not_be_settled_says_where_and_how_often(emulator: Emul
     assert (caught.value.method, caught.value.attempts) == ("POST", 1)
     assert str(caught.value).count("Look whether") == 1
     assert "Try again later" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT_AFTER_WRITE, None])
+async def test_nothing_is_settled_for_a_batch_that_was_left(emulator: Emulator, fault: Fault | None) -> None:
+    """An attempt that is on the wire when its batch is left ends, and is not followed by a look or another attempt."""
+    async with client_of(emulator, retry=QUICK) as losant:
+        batch = losant.experience_groups.create_many(tenants(1), unique_by=by_name())
+        if fault is not None:
+            emulator.inject(fault, method="POST")
+        walk = asyncio.create_task(anext(batch))
+        while not any(request.method == "GET" for request in emulator.requests):
+            await asyncio.sleep(0)
+        emulator.latency = 0.05
+        while not any(request.method == "POST" for request in emulator.requests):
+            await asyncio.sleep(0)
+        walk.cancel()
+        await asyncio.gather(walk, return_exceptions=True)
+        report = await batch.report()
+    assert (report.created, len(report.unknown)) == ((1, 0) if fault is None else (0, 1))
+    assert [request.method for request in emulator.requests] == ["GET", "POST"]
