@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import aiolosant
 from aiolosant import cli
 from aiolosant.cli.app import app
 
@@ -111,3 +112,9 @@ def test_without_the_extra_the_command_says_how_to_get_it(monkeypatch: pytest.Mo
     monkeypatch.delitem(sys.modules, "aiolosant.cli.app")
     with pytest.raises(SystemExit, match=r"pip install 'aiolosant\[cli\]'"):
         cli.main()
+
+
+def test_the_version_is_told() -> None:
+    """`--version` needs no command."""
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"{aiolosant.__version__}\n")

@@ -30,14 +30,19 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def about(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,  # noqa: FBT002 - an option
-) -> None:
-    """List, build and rehearse Losant Experience Groups."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(importlib.metadata.version("aiolosant"))
         raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """List, build and rehearse Losant Experience Groups."""
 
 
 @app.command()
@@ -56,7 +61,7 @@ def demo(
 @app.command("list")
 def list_groups(
     filter: Annotated[str, typer.Option(help="Glob for the name, such as 'my*group'.")] = "",  # noqa: A002 - its name
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines, in the API's own shape.")] = False,  # noqa: FBT002 - an option
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines, in the API's own shape.")] = False,
     limit: Annotated[int | None, typer.Option(min=0, help="Print this many at most.")] = None,
     application: Annotated[str | None, typer.Option(help="Application id, instead of LOSANT_APPLICATION_ID.")] = None,
 ) -> None:

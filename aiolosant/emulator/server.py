@@ -64,6 +64,7 @@ class Emulator:
     """
 
     def __init__(self, *, port: int = 0, data: str | os.PathLike[str] | None = None, token: str | None = None) -> None:
+        _check_token(token)
         self.latency = 0.0
         self.rate_limit: float | None = None
         self.retry_after: int | None = None
@@ -80,7 +81,7 @@ class Emulator:
         self._store = Store(data)
         self.application_id = next(iter(self._store.applications()), None) or self.create_application()
         self.token = token or self._store.first_token() or secrets.token_urlsafe(32)
-        self._add_token(self.token, ["all.Application"])
+        self._store.add_token(self.token, ["all.Application"])
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
@@ -115,13 +116,8 @@ class Emulator:
     def create_token(self, scopes: Iterable[str] = ("all.Application",)) -> str:
         """Make another token, good for some scopes in every application; returns it."""
         token = secrets.token_urlsafe(32)
-        self._add_token(token, scopes)
-        return token
-
-    def _add_token(self, token: str, scopes: Iterable[str]) -> None:
-        if not all("!" <= character <= "~" for character in token):
-            raise ValueError("token must be visible ASCII characters without blanks")
         self._store.add_token(token, scopes)
+        return token
 
     def inject(self, fault: Fault, times: int = 1, method: str | None = None) -> None:
         """Let the next `times` requests, of one method if it is given, meet a fault.
@@ -243,6 +239,11 @@ class Emulator:
             return False
         self._bucket -= 1
         return True
+
+
+def _check_token(token: str | None) -> None:
+    if token is not None and not (token and all("!" <= character <= "~" for character in token)):
+        raise ValueError("token must be visible ASCII characters without blanks")
 
 
 class _Protocol(web.RequestHandler):
