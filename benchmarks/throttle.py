@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import random
 import sys
@@ -51,17 +52,20 @@ def _client(emulator: Emulator) -> LosantClient:
     )
 
 
-async def _work(losant: LosantClient, seconds: float) -> None:
+async def _work(losant: LosantClient, seconds: float) -> int:
+    """Ask with all workers for some time; how often they were answered."""
     end = asyncio.get_running_loop().time() + seconds
+    done = 0
 
     async def worker() -> None:
+        nonlocal done
         while asyncio.get_running_loop().time() < end:
-            try:
+            with contextlib.suppress(LosantError):
                 await losant.experience_groups.list(per_page=1).first()
-            except LosantError:
-                continue
+                done += 1
 
     await asyncio.gather(*(worker() for _ in range(WORKERS)))
+    return done
 
 
 async def _fixed(emulator: Emulator, seconds: float) -> None:
@@ -127,26 +131,14 @@ async def _two_clients(seconds: float) -> list[Row]:
     _say("two clients")
     async with Emulator() as emulator:
         emulator.latency, emulator.rate_limit = 0.02, 200
-        done = {0: 0, 1: 0}
-        end = asyncio.get_running_loop().time() + seconds
 
-        async def work(n: int) -> None:
+        async def work() -> int:
             async with _client(emulator) as losant:
+                return await _work(losant, seconds)
 
-                async def worker() -> None:
-                    while asyncio.get_running_loop().time() < end:
-                        try:
-                            await losant.experience_groups.list(per_page=1).first()
-                        except LosantError:
-                            continue
-                        done[n] += 1
-
-                await asyncio.gather(*(worker() for _ in range(WORKERS)))
-
-        await asyncio.gather(work(0), work(1))
+        done = await asyncio.gather(work(), work())
         row = _row("two clients, 200 together", "ours", "after 3 s", emulator.requests, WARM_UP, seconds, 200)
-        total = sum(done.values())
-        shares = ", ".join(f"{count / total:.0%}" for count in done.values())
+        shares = ", ".join(f"{count / sum(done):.0%}" for count in done)
         return [row, {"scenario": row["scenario"], "arm": "shares", "stretch": shares}]
 
 
