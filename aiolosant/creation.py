@@ -177,6 +177,15 @@ class ExactlyOnce:
             OutcomeUnknownError: It could not be settled whether the group was made.
             LosantError: Any other: the group was surely not made.
         """
+        try:
+            return await self._create(group, turn)
+        except LosantError as error:
+            if error.method is None:  # what went wrong before anything was sent has no request of its own
+                request = self._request(group)
+                error.method, error.path, error.attempts = request.method, request.path, turn.call.attempts
+            raise
+
+    async def _create(self, group: NewExperienceGroup, turn: Turn) -> tuple[ExperienceGroup, bool]:
         key = self._key_of(group)
         async with self._alone(key, turn):
             # A batch item has not had its turn yet: its time starts with that.

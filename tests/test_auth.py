@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from aiolosant import AuthenticationError, ConfigurationError, LosantClient, NewExperienceGroup, by_name
-from aiolosant.auth import Auth
+from aiolosant.auth import Auth, Secret
 from aiolosant.emulator import Emulator
 
 from .conftest import client_of
@@ -145,3 +145,9 @@ async def test_a_straggler_does_not_throw_a_fresh_token_away() -> None:
     assert (await auth.token()).reveal() == "new"
     assert provider.asked == 2
     assert "old" not in repr(old)
+
+
+def test_a_short_token_leaves_other_words_alone() -> None:
+    """A token is masked wherever it stands, one that is part of every word only where a header has it."""
+    assert Secret("t").masked_in(b"cannot connect: Bearer t") == b"cannot connect: Bearer ***"
+    assert Secret("long-enough").masked_in(b"cannot use long-enough") == b"cannot use ***"

@@ -16,6 +16,7 @@ from aiolosant import (
     NewExperienceGroup,
     OutcomeUnknownError,
     RateLimitError,
+    RequestTimeoutError,
     RetryPolicy,
     ServerError,
     by_name,
@@ -462,3 +463,11 @@ async def test_nothing_is_settled_for_a_batch_that_was_left(emulator: Emulator, 
         report = await batch.report()
     assert (report.created, len(report.unknown)) == ((1, 0) if fault is None else (0, 1))
     assert [request.method for request in emulator.requests] == ["GET", "POST"]
+
+
+async def test_a_create_that_ran_out_of_time_says_where(emulator: Emulator) -> None:
+    """A lookup that was not answered in time ends in an error that names the create and that it was never sent."""
+    emulator.inject(Fault.SILENCE, times=9)
+    async with client_of(emulator, timeout=0.1) as losant:
+        with pytest.raises(RequestTimeoutError, match=r"\(POST /applications/.*, 0 attempts\)"):
+            await losant.experience_groups.create(next(tenants(1)), unique_by=by_name())
