@@ -16,7 +16,8 @@ from aiohttp import web
 
 from .faults import Fault, Faults
 from .routes import Handler, error_response, make_application
-from .store import Store
+from .seed import parents_first
+from .store import Store, TreeError
 
 _LOG_LENGTH = 200_000
 
@@ -93,6 +94,28 @@ class Emulator:
     def create_application(self) -> str:
         """Make another application; returns its id."""
         return self._store.create_application()
+
+    def create_groups(
+        self, records: Iterable[Mapping[str, Any]], *, application_id: str | None = None
+    ) -> dict[Any, str]:
+        """Make groups, as many as you like at once, in `application_id` or the first application.
+
+        Args:
+            records: Groups in the shape in which the API lists them, in any order. What only the server sets is read
+                over. `id` is a name of the record's own, for others to say as their `parentId`; any other `parentId`
+                is that of a group that is there.
+            application_id: Whose groups they are.
+
+        Returns:
+            The ids of the new groups, by the `id` of their records; by themselves where a record had none.
+
+        Raises:
+            ValueError: A record breaks a rule of the API, or its parent is not there. Nothing was made.
+        """
+        try:
+            return self._store.seed(application_id or self.application_id, parents_first(records))
+        except TreeError as problem:
+            raise ValueError(str(problem)) from None
 
     def create_experience_user(
         self, email: str, *, first_name: str = "", last_name: str = "", application_id: str | None = None

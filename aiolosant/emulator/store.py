@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,13 +16,12 @@ from typing import Any
 
 import msgspec
 
+from .order import Order
 from .query import compile_query, text_matches
+from .seed import checked_fields
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS applications (
-    id TEXT PRIMARY KEY,
-    group_count INTEGER NOT NULL DEFAULT 0  -- counting them for each page would read the whole index
-) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS applications (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, scopes TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS groups (
     id TEXT PRIMARY KEY,
@@ -37,10 +37,6 @@ CREATE INDEX IF NOT EXISTS groups_by_name ON groups (application_id, name, id);
 CREATE INDEX IF NOT EXISTS groups_by_creation_date ON groups (application_id, creation_date, id);
 CREATE INDEX IF NOT EXISTS groups_by_last_updated ON groups (application_id, last_updated, id);
 CREATE INDEX IF NOT EXISTS groups_by_parent ON groups (parent_id);
-CREATE TRIGGER IF NOT EXISTS group_made AFTER INSERT ON groups
-BEGIN UPDATE applications SET group_count = group_count + 1 WHERE id = new.application_id; END;
-CREATE TRIGGER IF NOT EXISTS group_gone AFTER DELETE ON groups
-BEGIN UPDATE applications SET group_count = group_count - 1 WHERE id = old.application_id; END;
 CREATE TABLE IF NOT EXISTS members (
     id TEXT PRIMARY KEY,
     application_id TEXT NOT NULL REFERENCES applications,
@@ -67,6 +63,7 @@ _EMPTY: dict[str, Any] = {
     "deviceQueryJson": None,
 }
 _MAX_ANCESTORS = 1000
+_ID = re.compile(r"[A-Fa-f0-9]{24}")
 
 Group = dict[str, Any]
 
@@ -90,6 +87,7 @@ class Store:
         self._db.create_function("text_matches", 4, text_matches, deterministic=True)
         self._db.create_function("fold", 1, str.casefold, deterministic=True)
         self._new_id = _object_ids()
+        self._orders: dict[tuple[str, str], Order] = {}  # by application and field, once they are asked for
 
     def close(self) -> None:
         """Close the file."""
@@ -135,23 +133,46 @@ class Store:
 
     def create(self, application_id: str, fields: Mapping[str, Any]) -> Group:
         """Make a group; raises TreeError for a parent that is not there."""
-        rest = dict(fields)
-        name = rest.pop("name")
-        parent_id = self._checked_parent(application_id, None, rest.pop("parentId", None))
-        group_id, now = next(self._new_id), _now()
         with self._transaction():
-            self._db.execute(
-                "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (group_id, application_id, name, parent_id, now, now, msgspec.json.encode(rest).decode()),
-            )
-            self._set_tags(group_id, rest)
-        return self._found(application_id, group_id)
+            parent_id = self._checked_parent(application_id, None, fields.get("parentId"))
+            group_id = self._insert(application_id, fields, parent_id)
+        group = self._found(application_id, group_id)
+        for field, order in self._orders_of(application_id):
+            order.add(group[field], group_id)
+        return group
+
+    def seed(self, application_id: str, records: Iterable[Mapping[str, Any]]) -> dict[Any, str]:
+        """Make many groups, parents first; returns their ids by those that the records have of their own, if any.
+
+        Raises:
+            TreeError: A parent that is neither of these nor a group that is there. Nothing was made.
+        """
+        ids: dict[Any, str] = {}
+        self._orders.clear()
+        with self._transaction():
+            for record in records:
+                fields = checked_fields(record)
+                parent_id = record.get("parentId")
+                parent_id = ids.get(parent_id) or self._checked_parent(application_id, None, parent_id)
+                group_id = self._insert(application_id, fields, parent_id)
+                ids[record.get("id", group_id)] = group_id
+        return ids
+
+    def _insert(self, application_id: str, fields: Mapping[str, Any], parent_id: str | None) -> str:
+        rest = {key: value for key, value in fields.items() if key not in ("name", "parentId")}
+        group_id, now = str(next(self._new_id)), _now()
+        self._db.execute(
+            "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (group_id, application_id, fields["name"], parent_id, now, now, msgspec.json.encode(rest).decode()),
+        )
+        self._set_tags(group_id, rest)
+        return group_id
 
     def get(self, application_id: str, group_id: str) -> Group | None:
         """A group with its ancestors, or None."""
         select = f"SELECT {_COLUMNS} FROM groups WHERE id = ? AND application_id = ?"  # noqa: S608 - a constant
         row = self._db.execute(select, (group_id.lower(), application_id)).fetchone()
-        return self._group(row) if row else None
+        return self._group(row, {}) if row else None
 
     def update(self, application_id: str, group_id: str, changes: Mapping[str, Any]) -> Group | None:
         """Replace the given fields of a group; None if it is not there, TreeError for a parent it cannot have."""
@@ -169,7 +190,11 @@ class Store:
             )
             if "groupTags" in changes:
                 self._set_tags(group["id"], rest)
-        return self._found(application_id, group["id"])
+        changed = self._found(application_id, group["id"])
+        for field, order in self._orders_of(application_id):
+            order.remove(group[field], group["id"])
+            order.add(changed[field], group["id"])
+        return changed
 
     def delete(self, application_id: str, group_id: str) -> bool:
         """Delete a group and hand its children to its parent; whether it was there."""
@@ -180,6 +205,8 @@ class Store:
             self._set_tags(group["id"], {})
             self._db.execute("UPDATE groups SET parent_id = ? WHERE parent_id = ?", (group["parentId"], group["id"]))
             self._db.execute("DELETE FROM groups WHERE id = ?", (group["id"],))
+        for field, order in self._orders_of(application_id):
+            order.remove(group[field], group["id"])
         return True
 
     def page(
@@ -198,6 +225,11 @@ class Store:
         Raises:
             QueryError: The query is not allowed.
         """
+        behind = _behind(query)
+        if not name_glob and (behind == "" or (behind and sort_field == "id")):
+            order = self._order(application_id, sort_field)
+            ids, total = order.page(offset, limit, descending=descending, behind=behind)
+            return self._groups(ids), total
         where, values = "application_id = ?", [application_id]
         if name_glob:
             where += " AND glob_matches(?, name)"
@@ -208,19 +240,14 @@ class Store:
             values += bound
         direction = "DESC" if descending else "ASC"
         # Equal sort values keep the order of their ids (assumed), so that pages neither overlap nor leave gaps.
-        order = f"{_SORT_COLUMNS[sort_field]} {direction}, id {direction}" if sort_field != "id" else f"id {direction}"
-        if not name_glob and query is None:
-            count = "SELECT group_count FROM applications WHERE id = ?"
-        else:
-            count = f"SELECT count(*) FROM groups WHERE {where}"  # noqa: S608 - values are bound
-        (total,) = self._db.execute(count, values).fetchone()
-        # The ids first, off an index that covers them, so that what comes before the page is skipped without a look.
-        ids = f"SELECT id FROM groups WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"  # noqa: S608 - as above
-        rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM groups WHERE id IN ({ids}) ORDER BY {order}",  # noqa: S608 - as above
-            (*values, limit, offset),
+        sorting = (
+            f"{_SORT_COLUMNS[sort_field]} {direction}, id {direction}" if sort_field != "id" else f"id {direction}"
         )
-        return [self._group(row) for row in rows.fetchall()], total
+        count = f"SELECT count(*) FROM groups WHERE {where}"  # noqa: S608 - values are bound
+        (total,) = self._db.execute(count, values).fetchone()
+        # The ids alone, off an index that covers them, so that what comes before the page is skipped without a look.
+        found = f"SELECT id FROM groups WHERE {where} ORDER BY {sorting} LIMIT ? OFFSET ?"  # noqa: S608 - as above
+        return self._groups([row[0] for row in self._db.execute(found, (*values, limit, offset))]), total
 
     def device_ids(self, application_id: str, group_id: str, *, descendants: bool) -> set[str]:
         """The devices that a group names or takes in by a tag, and if asked those of all below it."""
@@ -268,7 +295,22 @@ class Store:
             raise TreeError(f"parentId {parent_id} has {_MAX_ANCESTORS} ancestors, which is the most there can be")
         return str(parent["id"])
 
-    def _group(self, row: tuple[Any, ...]) -> Group:
+    def _order(self, application_id: str, field: str) -> Order:
+        if (application_id, field) not in self._orders:
+            entries = f"SELECT {_SORT_COLUMNS[field]}, id FROM groups WHERE application_id = ?"  # noqa: S608 - constants
+            self._orders[application_id, field] = Order(self._db.execute(entries, (application_id,)))
+        return self._orders[application_id, field]
+
+    def _orders_of(self, application_id: str) -> list[tuple[str, Order]]:
+        return [(field, order) for (owner, field), order in self._orders.items() if owner == application_id]
+
+    def _groups(self, ids: list[str]) -> list[Group]:
+        select = f"SELECT {_COLUMNS} FROM groups WHERE id IN ({', '.join('?' * len(ids))})"  # noqa: S608 - values are bound
+        rows = {row[0]: row for row in self._db.execute(select, ids)}
+        parents: dict[str, str | None] = {}
+        return [self._group(rows[group_id], parents) for group_id in ids]
+
+    def _group(self, row: tuple[Any, ...], parents: dict[str, str | None]) -> Group:
         group_id, application_id, name, parent_id, creation_date, last_updated, fields = row
         return {
             "id": group_id,
@@ -280,22 +322,34 @@ class Store:
             **_EMPTY,
             **msgspec.json.decode(fields),
             "parentId": parent_id,
-            "ancestorIds": self._ancestors(parent_id) if parent_id else [],
+            "ancestorIds": self._ancestors(parent_id, parents),
         }
 
-    def _ancestors(self, parent_id: str) -> list[str]:
-        rows = self._db.execute(
-            "WITH RECURSIVE up(id, parent_id, height) AS ("
-            " SELECT id, parent_id, 0 FROM groups WHERE id = ? UNION ALL"
-            " SELECT groups.id, groups.parent_id, height + 1 FROM groups JOIN up ON groups.id = up.parent_id"
-            ") SELECT id FROM up ORDER BY height DESC",
-            (parent_id,),
-        )
-        return [row[0] for row in rows]
+    def _ancestors(self, parent_id: str | None, parents: dict[str, str | None]) -> list[str]:
+        """The ids from the root down to `parent_id`; `parents` remembers what the groups of one page share."""
+        ancestors = []
+        while parent_id is not None:
+            ancestors.append(parent_id)
+            if parent_id not in parents:
+                (parents[parent_id],) = self._db.execute(
+                    "SELECT parent_id FROM groups WHERE id = ?", (parent_id,)
+                ).fetchone()
+            parent_id = parents[parent_id]
+        return ancestors[::-1]
 
 
 def _carries(tags: list[dict[str, str]], wanted: dict[str, str]) -> bool:
     return any(all(tag[name] == text for name, text in wanted.items()) for tag in tags)
+
+
+def _behind(query: object) -> str | None:
+    """The id that a keyset page begins behind, "" without any query; None for every other query."""
+    if query is None or query == {}:
+        return ""
+    match query:
+        case {"id": {"$gt": str(last), **others}, **rest} if not others and not rest and _ID.fullmatch(last):
+            return last.lower()
+    return None
 
 
 def _now() -> int:
