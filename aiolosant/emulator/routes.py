@@ -83,6 +83,12 @@ def error_response(status: int, kind: str, message: str, headers: Mapping[str, s
     return response
 
 
+def http_error_response(error: web.HTTPException) -> web.Response:
+    """An error of aiohttp's own in Losant's shape."""
+    # By name, because the interpreter's phrases for statuses differ between its versions.
+    return error_response(error.status, type(error).__name__.removeprefix("HTTP"), error.reason)
+
+
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
@@ -90,8 +96,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ApiProblem as problem:
         return error_response(problem.status, problem.kind, problem.message)
     except web.HTTPException as error:  # aiohttp's own: no such path or method, a body that is too large
-        # By name, because the interpreter's phrases for statuses differ between its versions.
-        return error_response(error.status, type(error).__name__.removeprefix("HTTP"), error.reason)
+        return http_error_response(error)
     except ConnectionError:
         return web.Response(status=499)  # the client has gone; this reaches nobody
     except Exception:  # whatever else is a mistake of the emulator's: told here, and in the log
@@ -108,7 +113,7 @@ async def _tokens(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _scopes(request: web.Request) -> set[str]:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    scopes = request.app[STORE].scopes(token) if scheme == "Bearer" else None
+    scopes = request.app[STORE].scopes(token) if scheme == "Bearer" and token.isascii() else None
     if scopes is None:
         raise ApiProblem(401, "Unauthorized", "Unauthorized")
     return scopes

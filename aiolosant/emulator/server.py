@@ -15,7 +15,7 @@ import attrs
 from aiohttp import web
 
 from .faults import Fault, Faults
-from .routes import Handler, error_response, make_application
+from .routes import Handler, error_response, http_error_response, make_application
 from .seed import parents_first
 from .store import Store, TreeError
 
@@ -168,7 +168,8 @@ class Emulator:
             await self._runner.setup()
             server: Any = self._runner.server
             no_log: Any = None
-            protocol = functools.partial(_Protocol, server, loop=loop, access_log=no_log)
+            # Losant documents no compressed bodies; one that is not what it claims would break the connection.
+            protocol = functools.partial(_Protocol, server, loop=loop, access_log=no_log, auto_decompress=False)
             self._server = await loop.create_server(protocol, "127.0.0.1", self._port)
         except BaseException:
             await self.close()
@@ -270,9 +271,16 @@ def _check_token(token: str | None) -> None:
 
 
 class _Protocol(web.RequestHandler):
-    """Answers in Losant's shape what aiohttp refuses before it knows where it was to go, such as broken HTTP."""
+    """Answers in Losant's shape what aiohttp refuses before a middleware sees it, such as broken HTTP."""
 
     __slots__ = ()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPException):  # such as an `Expect` that is not known
+            resp = http_error_response(resp)
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

@@ -80,9 +80,15 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
-        # What has been committed to the write-ahead log survives the process being killed.
-        self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_SCHEMA}")
+        self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=0.5)
+        # What has been committed to the write-ahead log survives the process being killed. Exclusive, because another
+        # process that wrote would not be seen in the orders that are kept here.
+        pragmas = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"
+        try:
+            self._db.executescript(f"{pragmas}; {_SCHEMA}")
+        except sqlite3.Error:
+            self._db.close()
+            raise
         self._db.create_function("glob_matches", 2, glob_matches, deterministic=True)
         self._db.create_function("text_matches", 4, text_matches, deterministic=True)
         self._db.create_function("fold", 1, str.casefold, deterministic=True)
