@@ -1,4 +1,4 @@
-"""`python -m benchmarks faults|throttle|prefetch|memory [--json] [--scale FRACTION]`."""
+"""`python -m benchmarks faults|throttle|prefetch|memory|emulator [--json] [--scale FRACTION]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 
-from . import faults, reading, throttle
+from . import emulator, faults, reading, throttle
 from .table import Row, show
 
 BENCHMARKS = {
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "throttle": throttle.run,
     "prefetch": reading.run_prefetch,
     "memory": reading.run_memory,
+    "emulator": emulator.run,
 }
 
 

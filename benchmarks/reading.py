@@ -1,23 +1,15 @@
-"""Reading: what look-ahead brings where each page is far away, and how much memory a long scan takes.
-
-The emulator is a process of its own, so that the client alone is measured.
-"""
+"""Reading: what look-ahead brings where each page is far away, and how much memory a long scan takes."""
 
 from __future__ import annotations
 
-import asyncio
-import multiprocessing
 import os
 import resource
-import sys
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from aiolosant import LosantClient
-from aiolosant.emulator import Emulator
 
+from .served import served
 from .table import Row
 
 
@@ -25,7 +17,7 @@ async def run_prefetch(scale: float) -> list[Row]:
     """5,000 groups in pages of 100, 50 ms away, with 8 pages on the way and with none."""
     count = int(5000 * scale)
     rows: list[Row] = []
-    with _served(count, latency=0.05) as options:
+    with served(count, latency=0.05) as options:
         async with LosantClient(**options) as losant:
             walks: dict[int, list[str]] = {}
             seconds: dict[int, list[float]] = {0: [], 8: []}
@@ -45,7 +37,7 @@ async def run_prefetch(scale: float) -> list[Row]:
 async def run_memory(scale: float) -> list[Row]:
     """100,000 groups scanned: the process's memory above what the client took to start."""
     count = int(100_000 * scale)
-    with _served(count, latency=0) as options:
+    with served(count) as options:
         async with LosantClient(**options) as losant:
             groups = losant.experience_groups
             await groups.scan(per_page=100).first()
@@ -61,38 +53,3 @@ async def run_memory(scale: float) -> list[Row]:
 def _resident() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
-
-
-class _served:  # noqa: N801 - reads as a verb: with _served(...)
-    """An emulator with some groups in a process of its own; gives the arguments of a client."""
-
-    def __init__(self, count: int, *, latency: float) -> None:
-        here, there = multiprocessing.Pipe()
-        context = multiprocessing.get_context("spawn")
-        self._process = context.Process(target=_serve, args=(there, count, latency), daemon=True)
-        self._pipe = here
-
-    def __enter__(self) -> dict[str, Any]:
-        print("seeding ...", file=sys.stderr)  # noqa: T201 - progress
-        self._process.start()
-        options: dict[str, Any] = self._pipe.recv()
-        return options
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.join()
-
-
-def _serve(pipe: Connection, count: int, latency: float) -> None:
-    async def serve() -> None:
-        async with Emulator() as emulator:
-            emulator.latency = latency
-            store = emulator._store  # noqa: SLF001 - seeding by HTTP would take minutes
-            for n in range(count):
-                new = {"name": f"Tenant {n:06}", "description": "x" * 300, "groupTags": {"externalId": str(n)}}
-                store.create(emulator.application_id, new)
-            names = ("token", "application_id", "base_url")
-            pipe.send(dict(zip(names, (emulator.token, emulator.application_id, emulator.url), strict=True)))
-            await asyncio.get_running_loop().create_future()
-
-    asyncio.run(serve())

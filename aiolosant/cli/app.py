@@ -19,6 +19,7 @@ import typer
 from aiolosant import wire
 from aiolosant.client import LosantClient
 from aiolosant.emulator import Emulator
+from aiolosant.emulator.seed import synthetic
 from aiolosant.errors import ConfigurationError, LosantError
 
 from .demo import run_demo
@@ -96,7 +97,8 @@ def _printable(name: str) -> str:
 def emulator(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any that is free.")] = 8420,
     data: Annotated[Path | None, typer.Option(dir_okay=False, help="File to keep the groups in.")] = None,
-    token: Annotated[str | None, typer.Option(help="Token to ask for; by default a new one each time.")] = None,
+    token: Annotated[str | None, typer.Option(help="Token to ask for; by default the file's, or a new one.")] = None,
+    groups: Annotated[int, typer.Option(min=0, help="Made-up groups to begin with: customers, sites and areas.")] = 0,
 ) -> None:
     """Serve an emulated Losant on this machine until it is interrupted.
 
@@ -104,10 +106,10 @@ def emulator(
 
     Example: aiolosant emulator --port 8420 --data groups.db
     """
-    _run(_serve(port, data, token))
+    _run(_serve(port, data, token, groups))
 
 
-async def _serve(port: int, data: Path | None, token: str | None) -> None:
+async def _serve(port: int, data: Path | None, token: str | None, groups: int) -> None:
     try:
         server = Emulator(port=port, data=data, token=token)
     except sqlite3.Error as error:
@@ -116,6 +118,7 @@ async def _serve(port: int, data: Path | None, token: str | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with server:
+        server.create_groups(synthetic(groups))
         typer.echo(f"export LOSANT_API_URL={server.url}")
         typer.echo(f"export LOSANT_API_TOKEN={shlex.quote(server.token)}")
         typer.echo(f"export LOSANT_APPLICATION_ID={server.application_id}")

@@ -1,0 +1,41 @@
+"""An emulator in a process of its own, so that the client alone is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from aiolosant.emulator import Emulator
+
+
+@contextmanager
+def served(count: int, *, latency: float = 0.0) -> Iterator[dict[str, Any]]:
+    """Serve `count` groups of half a kilobyte, each answer `latency` seconds late; gives a client's arguments."""
+    print(f"seeding {count:,} ...", file=sys.stderr)  # noqa: T201 - progress
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, count, latency), daemon=True)
+    process.start()
+    try:
+        yield here.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(pipe: Connection, count: int, latency: float) -> None:
+    async def serve() -> None:
+        async with Emulator() as emulator:
+            emulator.latency = latency
+            emulator.create_groups(
+                {"name": f"Tenant {n:06}", "description": "x" * 300, "groupTags": {"externalId": str(n)}}
+                for n in range(count)
+            )
+            pipe.send({"token": emulator.token, "application_id": emulator.application_id, "base_url": emulator.url})
+            await asyncio.get_running_loop().create_future()
+
+    asyncio.run(serve())
