@@ -14,6 +14,7 @@ from .errors import (
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
+    PlanError,
     RateLimitError,
     RequestTimeoutError,
     ResponseFormatError,
@@ -21,7 +22,7 @@ from .errors import (
     TransportError,
 )
 from .groups import ExperienceGroups
-from .keys import by_name, by_tag
+from .keys import by_id, by_name, by_tag
 from .models import DeviceTag, ExperienceGroup, NewExperienceGroup, Page
 from .outcomes import BatchReport, Outcome
 from .paging import Paginator
@@ -49,6 +50,7 @@ __all__ = [
     "Page",
     "Paginator",
     "PermissionDeniedError",
+    "PlanError",
     "Q",
     "Query",
     "RateLimitError",
@@ -57,6 +59,7 @@ __all__ = [
     "RetryPolicy",
     "ServerError",
     "TransportError",
+    "by_id",
     "by_name",
     "by_tag",
 ]

@@ -169,8 +169,15 @@ class ExactlyOnce:
             raise ValueError(f"the input has another group with the {self._identity.describe(key)}")
         self._seen.add(digest)
 
-    async def create(self, group: NewExperienceGroup, turn: Turn) -> tuple[ExperienceGroup, bool]:
+    async def create(
+        self, group: NewExperienceGroup, turn: Turn, *, fresh: bool = False
+    ) -> tuple[ExperienceGroup, bool]:
         """The group, and whether it was made now rather than there before.
+
+        Args:
+            group: What there must be one of.
+            turn: Its place among those under way.
+            fresh: Whether it cannot be there yet, so that it is sent without a look.
 
         Raises:
             DuplicateGroupError: There are several with this key, from before or because a lost write landed late.
@@ -178,21 +185,22 @@ class ExactlyOnce:
             LosantError: Any other: the group was surely not made.
         """
         try:
-            return await self._create(group, turn)
+            return await self._create(group, turn, fresh=fresh)
         except LosantError as error:
             if error.method is None:  # what went wrong before anything was sent has no request of its own
                 request = self._request(group)
                 error.method, error.path, error.attempts = request.method, request.path, turn.call.attempts
             raise
 
-    async def _create(self, group: NewExperienceGroup, turn: Turn) -> tuple[ExperienceGroup, bool]:
+    async def _create(self, group: NewExperienceGroup, turn: Turn, *, fresh: bool) -> tuple[ExperienceGroup, bool]:
         key = self._key_of(group)
         async with self._alone(key, turn):
-            # A batch item has not had its turn yet: its time starts with that.
-            looking = self._lookup(key)
-            there = await (looking if turn.call.patient else turn.call.wait_for(looking))
-            if there:
-                return there, False
+            if not fresh:
+                # A batch item has not had its turn yet: its time starts with that.
+                looking = self._lookup(key)
+                there = await (looking if turn.call.patient else turn.call.wait_for(looking))
+                if there:
+                    return there, False
             await turn.take()
             return await self._send(group, key, turn), True
 

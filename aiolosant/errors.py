@@ -13,6 +13,7 @@ LosantError
  ├── OutcomeUnknownError         a write that may or may not have happened
  ├── DuplicateGroupError         several groups where there must be one
  ├── ResponseFormatError         an answer that cannot be understood
+ ├── PlanError                   wanted groups that cannot be had, told before anything is written
  └── ConfigurationError          the client is not set up for this call
 
 Invalid arguments are `ValueError` or `TypeError` and name the argument.
@@ -20,6 +21,7 @@ Invalid arguments are `ValueError` or `TypeError` and name the argument.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -165,6 +167,26 @@ class ResponseFormatError(LosantError):
     """The answer is not what Losant documents; the message names the place, such as `$.items[3].name`."""
 
     advice = "Check that the address of the API is Losant's and no proxy's."
+
+
+class PlanError(LosantError):
+    """What is wanted cannot be: a broken file, a cycle, an unknown parent, two groups that are one.
+
+    It is raised before anything is written.
+
+    Attributes:
+        problems: Each problem with its place, such as `line 7: ...`.
+    """
+
+    advice = "Nothing was written."
+    _shown = 20
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        shown = self.problems[: self._shown]
+        more = len(self.problems) - len(shown)
+        super().__init__("; ".join(shown) + (f"; and {more} more" if more else ""), attempts=0)
+        self.args = (self.problems,)
 
 
 class ConfigurationError(LosantError):

@@ -161,7 +161,7 @@ class ExperienceGroups:
             params["includeDirectDeviceCount"] = "true"
         if include_total_device_count:
             params["includeTotalDeviceCount"] = "true"
-        return await self._transport.call(Request("GET", self._group_path(group_id), wire.decode_group, params))
+        return await self._get(group_id, Call(self._transport.timeout), params)
 
     async def create(self, group: NewExperienceGroup, *, unique_by: Identity | None = None) -> ExperienceGroup:
         """Create a group; returns it as the server made it.
@@ -203,9 +203,7 @@ class ExperienceGroups:
             TypeError: A field that does not exist or is of a wrong type, or None for one that cannot be cleared.
             ValueError: No change at all, or one that breaks a limit.
         """
-        path = self._group_path(group_id)
-        body = wire.encode(wire.changes_to_object(check_changes(changes)))
-        return await self._transport.call(Request("PATCH", path, wire.decode_group, body=body))
+        return await self._update(group_id, changes, Call(self._transport.timeout))
 
     async def delete(self, group_id: str) -> None:
         """Delete a group. Its children go to its parent, or become roots.
@@ -213,13 +211,7 @@ class ExperienceGroups:
         Raises:
             NotFoundError: There is no such group, or no such application; unless an attempt before may have deleted it.
         """
-        call = Call(self._transport.timeout)
-        try:
-            await self._transport.call(Request("DELETE", self._group_path(group_id), wire.decode_success), call)
-        except NotFoundError:
-            # Gone by an earlier attempt of ours, whose answer was lost.
-            if not call.doubtful:
-                raise
+        await self._delete(group_id, Call(self._transport.timeout))
 
     def create_many(
         self,
@@ -259,6 +251,25 @@ class ExperienceGroups:
 
         work = functools.partial(self._create_one, once=once)
         return Batch(Run(groups, prepare, work, fill=MOST_KEYS, at_end=once.close, **options))
+
+    # The verbs with a time of the caller's, for `reconcile` as well.
+
+    async def _get(self, group_id: str, call: Call, params: Mapping[str, str | int] | None = None) -> ExperienceGroup:
+        request = Request("GET", self._group_path(group_id), wire.decode_group, params or {})
+        return await self._transport.call(request, call)
+
+    async def _update(self, group_id: str, changes: Mapping[str, Any], call: Call) -> ExperienceGroup:
+        path = self._group_path(group_id)
+        body = wire.encode(wire.changes_to_object(check_changes(changes)))
+        return await self._transport.call(Request("PATCH", path, wire.decode_group, body=body), call)
+
+    async def _delete(self, group_id: str, call: Call) -> None:
+        try:
+            await self._transport.call(Request("DELETE", self._group_path(group_id), wire.decode_success), call)
+        except NotFoundError:
+            # Gone by an earlier attempt of ours, whose answer was lost.
+            if not call.doubtful:
+                raise
 
     async def _create_one(
         self,

@@ -1,4 +1,4 @@
-"""What makes two groups the same: their name under one parent, or a tag of theirs."""
+"""What makes two groups the same: their name under one parent, a tag of theirs, or their id."""
 
 from __future__ import annotations
 
@@ -66,6 +66,11 @@ class ByTag:
         return f"tag {self.tag}={key}"
 
 
+@attrs.frozen
+class ById:
+    """See `by_id`."""
+
+
 def by_name() -> ByName:
     """Groups are the same if they have the same name under the same parent."""
     return ByName()
@@ -80,3 +85,12 @@ def by_tag(key: str) -> ByTag:
     """
     check_tag_key("key", key)
     return ByTag(key)
+
+
+def by_id() -> ById:
+    """Groups are the same if they have the same id; for `reconcile.plan` alone.
+
+    A record is the live group with its id, which makes a rename a rename. One whose `id` is no live group's is known by
+    its name under its parent, as by `by_name`: there is nothing else that could tell a second run that it is there.
+    """
+    return ById()

@@ -55,7 +55,7 @@ def _plain_text(value: object) -> str:
 _encoder = msgspec.json.Encoder(enc_hook=_plain_text)
 
 
-def to_object(message: NewExperienceGroup | ExperienceGroup) -> dict[str, Any]:
+def to_object(message: NewExperienceGroup | ExperienceGroup | DeviceTag) -> dict[str, Any]:
     """A group as the API writes it, without the fields that have their default."""
     return _converter.unstructure(message)  # type: ignore[no-any-return]  # cattrs cannot say
 
@@ -164,6 +164,10 @@ def decode_error(body: bytes) -> tuple[str, str]:
     except ValueError:
         return "", body[:2000].decode(errors="replace").strip()[:500]
     return error.type[:500], error.message[:500]
+
+
+FIELDS = {camel(field.name): field.name for field in attrs.fields(NewExperienceGroup)}
+"""The fields of a group that a client may set: the API's names, and the models'."""
 
 
 def new_group(mapping: Mapping[str, Any]) -> NewExperienceGroup:

@@ -25,8 +25,9 @@ async def run(scale: float) -> list[Row]:
             rows = []
             for page in (0, large // 100 * 9 // 10):
                 for field in SORT_FIELDS:  # of the 1,000 groups always their first page
-                    asked = [small_session, {"sortField": field}, large_session, {"sortField": field, "page": page}]
-                    rows.append(await _compare(f"by {field}, page {page}", *asked))
+                    name = f"by {field}, page {page}"
+                    large_params: Params = {"sortField": field, "page": page}
+                    rows.append(await _compare(name, small_session, {"sortField": field}, large_session, large_params))
             behind = [await _keyset(session) for session in (small_session, large_session)]
             rows.append(await _compare("by keyset, in the middle", small_session, behind[0], large_session, behind[1]))
             return rows

@@ -1,0 +1,266 @@
+"""Making a plan by reading, and carrying it out: each change as soon as what it needs is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from ..batch import Batch, BatchWalker
+from ..call import Call
+from ..creation import MOST_KEYS
+from ..errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
+from ..groups import ExperienceGroups, check_range
+from ..keys import ById, ByName, ByTag, by_name
+from ..models import ExperienceGroup, NewExperienceGroup
+from ..outcomes import Outcome, Status
+from ..run import Run, Turn
+from .diff import comparable, compare, differing
+from .model import Change, ChangeOutcome, ChangeStatus, MatchBy, Plan, Record
+from .records import to_record
+from .schedule import Schedule, Step
+
+
+async def plan(
+    groups: ExperienceGroups,
+    records: Iterable[Record | Mapping[str, Any]],
+    *,
+    match_by: MatchBy,
+    prune: bool = False,
+) -> Plan:
+    """What would have to change for the groups to be what the records say. Reads only.
+
+    Args:
+        groups: The groups of one application.
+        records: What should be, in any order: from `read_records`, or mappings in the shape in which the API lists a
+            group. `id` is any text, for others to name as their `parentId`; a `parentId` that is no record's id is a
+            live group's; without one a group is a root. Any other field that is absent is left alone.
+        match_by: Which live group a record is: `by_name()`, `by_tag(key)` or `by_id()`.
+        prune: Whether to delete what no record wants; under `by_tag` only groups that carry the tag.
+
+    Raises:
+        PlanError: The records cannot be had: cycles, unknown parents, two records or two live groups where there must
+            be one, or no records at all with `prune`. All problems at once.
+        LosantError: Reading failed.
+        TypeError: An argument is of a wrong type.
+        ValueError: A mapping is no record; the message says which.
+    """
+    if not isinstance(match_by, ByName | ByTag | ById):
+        raise TypeError(f"match_by must be by_name(), by_tag(key) or by_id(), not {type(match_by).__name__}")
+    wanted = [_checked_record(record, n) for n, record in enumerate(records)]
+    return compare(wanted, await groups.scan().to_list(), match_by=match_by, prune=prune)
+
+
+def _checked_record(record: object, n: int) -> Record:
+    if isinstance(record, Record):
+        return record
+    if not isinstance(record, Mapping):
+        raise TypeError(f"records[{n}] must be a Record or a mapping, not {type(record).__name__}")
+    try:
+        return to_record(record, f"records[{n}]")
+    except ValueError as problem:
+        raise ValueError(f"records[{n}]: {problem}") from None
+
+
+def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> Applying:
+    """Carry out a plan; yields a `ChangeOutcome` for each change as it completes.
+
+    A group is created or moved as soon as its own parent is in place. Creates happen exactly once, by what the plan
+    goes by. Before an update or a delete the group is read again, and left alone if somebody has changed it. Deletes
+    come last, and only if all else went well. What is interrupted is resumed by a new plan.
+
+    Args:
+        groups: The groups that the plan was made for.
+        plan: What to do.
+        concurrency: How many changes to have under way at a time, 1 or more.
+
+    Raises:
+        TypeError: `plan` is no Plan.
+        ValueError: `concurrency` is below 1.
+    """
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan must be a Plan, not {type(plan).__name__}")
+    check_range("concurrency", concurrency, 1)
+    return Applying(_Engine(groups, plan).start(concurrency))
+
+
+class Applying:
+    """Outcomes of a plan as they complete: an async iterator, walked once.
+
+    Nothing is sent before the first outcome is asked for. What would fail every change, such as a wrong token, ends it:
+    what is on the wire ends and is yielded, and then the error is raised. After `break` nothing new is sent; `aclose()`
+    and a cancellation also wait for what is on the wire.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def __aiter__(self) -> _Walker:
+        return _Walker(aiter(self._batch))
+
+    async def aclose(self) -> None:
+        """Send nothing more and wait for what is on the wire."""
+        await self._batch.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class _Walker:
+    def __init__(self, walker: BatchWalker) -> None:
+        self._walker = walker
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ChangeOutcome:
+        outcome = await anext(self._walker)
+        step: Any = outcome.request
+        return ChangeOutcome(step.change, _status_of(outcome), outcome.group, outcome.error)
+
+    async def aclose(self) -> None:
+        await self._walker.aclose()
+
+
+class _StaleError(LosantError):
+    advice = "It was left as it is; plan again."
+
+
+class _SkippedError(LosantError):
+    advice = "Plan again once that is mended."
+
+
+def _status_of(outcome: Outcome) -> ChangeStatus:
+    if isinstance(outcome.error, _StaleError):
+        return "stale"
+    if isinstance(outcome.error, _SkippedError):
+        return "skipped"
+    return "done" if outcome.status == "created" else outcome.status
+
+
+class _Engine:
+    """Does the changes of a plan: an async iterator of steps, which is the input of a batch, and the batch's work."""
+
+    def __init__(self, groups: ExperienceGroups, plan: Plan) -> None:
+        identity = by_name() if isinstance(plan.match_by, ById) else plan.match_by
+        self._groups = groups
+        self._transport = groups._transport
+        self._once = groups._exactly_once(identity, gather=True)
+        # Below a group that this very run has made nobody else can have put another; a tag can be anywhere.
+        self._new_is_empty = isinstance(identity, ByName)
+        self._schedule = Schedule(plan.changes)
+        self._steps_left = len(plan.changes)
+        self._wake = asyncio.Event()
+        self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by place, and whether this very run made it
+
+    def start(self, concurrency: int) -> Batch:
+        """A batch that does the changes."""
+        run = Run(
+            self,
+            lambda step: step,
+            self._do,
+            concurrency=concurrency,
+            ordered=False,
+            transport=self._transport,
+            fill=MOST_KEYS,
+            at_end=self._once.close,
+        )
+        return Batch(run)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Step:
+        if not self._steps_left:
+            raise StopAsyncIteration
+        while not self._schedule.ready:
+            self._wake.clear()
+            await self._wake.wait()
+        self._steps_left -= 1
+        return self._schedule.ready.popleft()
+
+    async def _do(self, index: int, step: Step, _prepared: object, turn: Turn) -> Outcome:
+        outcome = await self._outcome(index, step, turn)
+        self._schedule.ended(step.place, ok=outcome.ok)
+        self._wake.set()
+        return outcome
+
+    async def _outcome(self, index: int, step: Step, turn: Turn) -> Outcome:
+        acts = {"create": self._create, "update": self._update, "delete": self._delete}
+        request: Any = step
+        try:
+            if step.obstacle is not None:
+                raise _SkippedError(step.obstacle, attempts=0)
+            group, is_new = await acts[step.change.action](step, turn)
+        except OutcomeUnknownError as error:
+            return Outcome(index, request, None, error, "unknown")
+        except (LosantError, ValueError) as error:
+            # In doubt is what was sent and never answered; several groups where one was sent are as bad.
+            doubtful = turn.call.doubtful or (isinstance(error, DuplicateGroupError) and turn.call.attempts)
+            told = isinstance(error, _StaleError | _SkippedError)
+            status: Status = "unknown" if doubtful and not told else "failed"
+            return Outcome(index, request, None, error, status)
+        return Outcome(index, request, group, None, "created" if is_new else "existing")
+
+    async def _create(self, step: Step, turn: Turn) -> tuple[ExperienceGroup | None, bool]:
+        fields = dict(step.change.fields)
+        fresh = False
+        if step.change.parent is not None:
+            parent, made_now = self._made[step.change.parent]
+            fields["parent_id"] = parent.id
+            fresh = made_now and self._new_is_empty
+        made, is_new = await self._once.create(NewExperienceGroup(**fields), turn, fresh=fresh)
+        self._made[step.place] = made, is_new
+        return made, is_new
+
+    async def _update(self, step: Step, turn: Turn) -> tuple[ExperienceGroup | None, bool]:
+        change = step.change
+        fields = dict(change.fields)
+        if change.parent is not None:
+            fields["parent_id"] = self._made[change.parent][0].id
+        await turn.take()
+        now = await self._unchanged(change)
+        if now is None:
+            raise _StaleError("somebody has deleted the group since the plan was made", attempts=0)
+        if all(comparable(name, getattr(now, name)) == comparable(name, value) for name, value in fields.items()):
+            return now, False
+        try:
+            return await self._groups._update(now.id, fields, turn.call), True
+        except NotFoundError:
+            raise _StaleError("somebody has deleted the group meanwhile", attempts=turn.call.attempts) from None
+
+    async def _delete(self, step: Step, turn: Turn) -> tuple[ExperienceGroup | None, bool]:
+        await turn.take()
+        now = await self._unchanged(step.change)
+        if now is None:
+            return None, False
+        try:
+            await self._groups._delete(now.id, turn.call)
+        except NotFoundError:
+            return None, False
+        return None, True
+
+    async def _unchanged(self, change: Change) -> ExperienceGroup | None:
+        """The group as it is, None if it is gone; a stale error if it is neither as it was nor as it shall be."""
+        before = change.before
+        if before is None or change.group_id is None:
+            raise TypeError(f"{change.action} of a plan without the group that it is about")
+        try:
+            now = await self._groups._get(change.group_id, Call(self._transport.timeout, patient=True))
+        except NotFoundError:
+            return None
+        changed = [
+            name
+            for name in differing(before, now)
+            if name not in change.fields
+            or comparable(name, change.fields[name]) != comparable(name, getattr(now, name))
+        ]
+        if changed:
+            raise _StaleError(f"somebody has changed it since the plan was made: {', '.join(changed)}", attempts=0)
+        return now

@@ -1,0 +1,90 @@
+"""Which change of a plan may happen when: pure bookkeeping of what waits for what."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+
+import attrs
+
+from .model import Change
+
+
+@attrs.frozen
+class Step:
+    """A change whose turn has come.
+
+    Attributes:
+        place: Where it stands in the plan.
+        change: The change.
+        obstacle: Why it must not happen after all; None if it may.
+    """
+
+    place: int
+    change: Change
+    obstacle: str | None
+
+
+class Schedule:
+    """Puts each change into `ready` as soon as what it needs has ended, one way or the other.
+
+    A create or a move needs what is above it to be in place. A delete needs the deletes below it, because what still
+    hangs below a deleted group moves up, and that all else has gone well.
+
+    Attributes:
+        ready: The changes whose turn has come, in the order in which it did.
+    """
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self.ready: deque[Step] = deque()
+        self._changes = changes
+        self._missing = [0] * len(changes)
+        self._dependents: dict[int, list[int]] = defaultdict(list)
+        self._obstacles: dict[int, str] = {}
+        deletes = {change.group_id: place for place, change in enumerate(changes) if change.action == "delete"}
+        self._deletes = tuple(deletes.values())
+        self._others_left = len(changes) - len(deletes)
+        for place, change in enumerate(changes):
+            if change.after is not None:
+                self._wait(place, change.after)
+            elif change.action == "delete":
+                self._missing[place] += 1  # everything but deletes
+                above = change.before.parent_id if change.before else None
+                if above in deletes:
+                    self._wait(deletes[above], place)
+        for place, change in enumerate(changes):
+            if change.action != "delete":
+                self._look_at(place)
+        if not self._others_left:
+            self._release_deletes()
+
+    def ended(self, place: int, *, ok: bool) -> None:
+        """Note that a change has ended, and whether all is as it wanted."""
+        change = self._changes[place]
+        name = " / ".join(change.path)
+        for dependent in self._dependents.pop(place, ()):
+            if not ok:
+                self._obstacles.setdefault(dependent, f"{name} comes first, and that did not go well")
+            self._missing[dependent] -= 1
+            self._look_at(dependent)
+        if change.action == "delete":
+            return
+        if not ok:
+            for delete in self._deletes:
+                self._obstacles.setdefault(delete, f"nothing is deleted unless all else goes well, unlike {name}")
+        self._others_left -= 1
+        if not self._others_left:
+            self._release_deletes()
+
+    def _wait(self, place: int, other: int) -> None:
+        self._missing[place] += 1
+        self._dependents[other].append(place)
+
+    def _release_deletes(self) -> None:
+        for place in self._deletes:
+            self._missing[place] -= 1
+            self._look_at(place)
+
+    def _look_at(self, place: int) -> None:
+        if not self._missing[place]:
+            self.ready.append(Step(place, self._changes[place], self._obstacles.get(place)))
