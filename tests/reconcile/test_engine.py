@@ -1,0 +1,381 @@
+"""Plans and their application, against the emulator, counted on its side."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aiolosant import (
+    AuthenticationError,
+    LosantClient,
+    NewExperienceGroup,
+    PermissionDeniedError,
+    PlanError,
+    RetryPolicy,
+    by_id,
+    by_name,
+    by_tag,
+    reconcile,
+)
+from aiolosant.emulator import Emulator, Fault
+from aiolosant.reconcile import ChangeOutcome, Plan
+from aiolosant.reconcile.model import MatchBy
+
+from ..conftest import client_of
+
+Records = list[dict[str, Any]]
+TAG = "externalId"
+
+
+@st.composite
+def forests(draw: st.DrawFn) -> Records:
+    """Records of random trees, shuffled: the number that a group is known by, a parent, and something to differ in."""
+    records: Records = []
+    for number in draw(st.lists(st.integers(0, 7), unique=True, max_size=8)):
+        record: dict[str, Any] = {"id": f"local {number}", "name": f"Group {number}", "groupTags": {TAG: str(number)}}
+        if records and draw(st.booleans()):
+            record["parentId"] = draw(st.sampled_from(records))["id"]
+        if draw(st.booleans()):
+            record["description"] = draw(st.sampled_from(["", "one", "two"]))
+        if draw(st.booleans()):
+            record["deviceIds"] = draw(st.lists(st.sampled_from(["a" * 24, "B" * 24]), unique=True))
+        records.append(record)
+    return draw(st.permutations(records))
+
+
+def renamed(records: Records, suffix: str) -> Records:
+    return [record | {"name": record["name"] + suffix} for record in records]
+
+
+async def carry_out(losant: LosantClient, plan: Plan, **options: Any) -> list[ChangeOutcome]:
+    return [outcome async for outcome in reconcile.apply(losant.experience_groups, plan, **options)]
+
+
+async def make_plan(losant: LosantClient, records: Sequence[Mapping[str, Any]], by: MatchBy, **options: Any) -> Plan:
+    return await reconcile.plan(losant.experience_groups, records, match_by=by, **options)
+
+
+async def state(losant: LosantClient) -> Counter[tuple[str, ...]]:
+    """The paths of names of all groups."""
+    groups = {group.id: group async for group in losant.experience_groups.scan()}
+    return Counter(
+        (*(groups[ancestor].name for ancestor in group.ancestor_ids), group.name) for group in groups.values()
+    )
+
+
+def wanted(records: Records) -> Counter[tuple[str, ...]]:
+    by_local = {record["id"]: record for record in records}
+
+    def path(record: Mapping[str, Any]) -> tuple[str, ...]:
+        above = path(by_local[record["parentId"]]) if record.get("parentId") else ()
+        return (*above, record["name"])
+
+    return Counter(map(path, records))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(before=forests(), after=forests(), prune=st.booleans(), match=st.sampled_from(["name", "tag", "id"]))
+async def test_after_apply_a_second_plan_is_empty(before: Records, after: Records, prune: bool, match: str) -> None:
+    """Whatever was there, and whatever goes by what; with `prune` there is then nothing else."""
+    identities: dict[str, MatchBy] = {"name": by_name(), "tag": by_tag(TAG), "id": by_id()}
+    by = identities[match]
+    if match == "tag":
+        after = renamed(after, "!")
+    async with Emulator() as emulator, client_of(emulator) as losant:
+        ids = emulator.create_groups(before)
+        if match == "id":
+            local = {record["id"]: ids.get(record["id"], record["id"]) for record in after}
+            after = [
+                record
+                | {"id": local[record["id"]]}
+                | ({"parentId": local[up]} if (up := record.get("parentId")) else {})
+                for record in after
+            ]
+        emulator.requests.clear()
+        if prune and not after:
+            with pytest.raises(PlanError, match="no records"):
+                await make_plan(losant, after, by, prune=True)
+            return
+        plan = await make_plan(losant, after, by, prune=prune)
+        assert {request.method for request in emulator.requests} == {"GET"}
+        assert [outcome.status for outcome in await carry_out(losant, plan) if outcome.status != "done"] == []
+        again = await make_plan(losant, after, by, prune=prune)
+        assert again.changes == ()
+        assert again.unchanged == len(after)
+        there = await state(losant)
+        assert wanted(after) <= there
+        if prune:
+            assert wanted(after) == there
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), before=forests(), after=forests())
+async def test_the_order_of_records_does_not_matter(data: st.DataObject, before: Records, after: Records) -> None:
+    """Any permutation of the records makes the same changes."""
+    async with Emulator() as emulator, client_of(emulator) as losant:
+        emulator.create_groups(before)
+        plan = await make_plan(losant, after, by_tag(TAG))
+        other = await make_plan(losant, data.draw(st.permutations(after)), by_tag(TAG))
+        assert sorted(plan.diff()) == sorted(other.diff())
+
+
+@settings(max_examples=30, deadline=None)
+@given(before=forests(), after=forests(), stop=st.integers(0, 6), by=st.sampled_from([by_name(), by_tag(TAG)]))
+async def test_an_interrupted_apply_run_again_ends_in_the_same_state(
+    before: Records, after: Records, stop: int, by: MatchBy
+) -> None:
+    """Left after some outcomes, and planned again."""
+    async with Emulator() as emulator, client_of(emulator) as losant:
+        emulator.create_groups(before)
+        async with reconcile.apply(losant.experience_groups, await make_plan(losant, after, by), concurrency=2) as run:
+            seen = 0
+            async for _ in run:
+                seen += 1
+                if seen > stop:
+                    break
+        await carry_out(losant, await make_plan(losant, after, by))
+        there = await state(losant)
+        assert wanted(after) <= there
+        assert max(there.values(), default=1) == 1 or by != by_name()
+        assert not (await make_plan(losant, after, by)).changes
+
+
+async def test_no_child_is_sent_before_its_parent_is_answered(emulator: Emulator, losant: LosantClient) -> None:
+    """Each POST with a parent comes after that parent's 201, by the server's log."""
+    records = [{"id": str(n), "name": str(n)} | ({"parentId": str(n // 2)} if n else {}) for n in range(200)]
+    emulator.latency = 0.001
+    answered: dict[str, int] = {}
+    bodies: list[tuple[int, Any]] = []
+    create = emulator._store.create
+
+    def watched(application_id: str, fields: Mapping[str, Any]) -> Any:
+        if fields.get("parentId"):
+            bodies.append((len(bodies), fields["parentId"]))
+            assert fields["parentId"] in answered
+        group = create(application_id, fields)
+        answered[group["id"]] = len(answered)
+        return group
+
+    emulator._store.create = watched  # type: ignore[method-assign]  # to look at what comes in
+    outcomes = await carry_out(losant, await make_plan(losant, records[::-1], by_name()), concurrency=32)
+    assert Counter(outcome.status for outcome in outcomes) == {"done": 200}
+    assert len(bodies) == 199
+    assert await state(losant) == wanted([record | {"parentId": record.get("parentId")} for record in records])
+
+
+async def test_a_child_does_not_wait_for_its_level(emulator: Emulator, losant: LosantClient) -> None:
+    """While one root waits for its answer, the grandchildren of another are made."""
+    records = [
+        {"id": "slow", "name": "Slow"},
+        *({"id": f"{n}", "name": f"{n}", **({"parentId": f"{n - 1}"} if n else {})} for n in range(5)),
+    ]
+    emulator.inject(Fault.SILENCE, method="POST")
+    plan = await make_plan(losant, records, by_name())
+    names = []
+    async with reconcile.apply(losant.experience_groups, plan) as run:
+        async for outcome in run:
+            names.append(outcome.change.path[-1])
+            if len(names) == 5:
+                break
+        assert names == ["0", "1", "2", "3", "4"]
+        emulator._closing.set()  # the silence ends, or leaving would wait for it
+
+
+@pytest.mark.parametrize("by", [by_name(), by_tag(TAG)], ids=["name", "tag"])
+async def test_creates_are_exactly_once_under_faults(emulator: Emulator, by: MatchBy) -> None:
+    """A third of all requests meets a fault, and each group is there once."""
+    records = [
+        {"id": str(n), "name": f"Group {n}", "groupTags": {TAG: str(n)}} | ({"parentId": str(n // 3)} if n else {})
+        for n in range(120)
+    ]
+    emulator.lateness = 0.05
+    faults = [Fault.CUT_AFTER_WRITE, Fault.BAD_GATEWAY, Fault.LATE_WRITE, Fault.CUT_BEFORE_WRITE, Fault.BROKEN_BODY]
+    async with client_of(emulator, retry=RetryPolicy(max_attempts=20, first_delay=0.01, settle_time=0.1)) as losant:
+        plan = await make_plan(losant, records, by)
+        emulator.inject_random(dict.fromkeys(faults, 0.06), seed=3)
+        outcomes = await carry_out(losant, plan, concurrency=16)
+        emulator.inject_random({})
+        assert Counter(outcome.status for outcome in outcomes) == {"done": 120}
+        there = await state(losant)
+    assert there == wanted(records)
+
+
+async def test_what_a_failed_parent_leaves_undone_is_skipped(emulator: Emulator, losant: LosantClient) -> None:
+    """Its children are skipped with a reason, others are done, and nothing is deleted."""
+    emulator.create_groups([{"name": "Old"}])
+    plan = await make_plan(
+        losant,
+        [
+            {"id": "a", "name": "A"},
+            {"id": "b", "name": "B", "parentId": "a"},
+            {"name": "C", "parentId": "b"},
+            {"name": "D", "parentId": "e"},
+            {"id": "e", "name": "E"},
+        ],
+        by_name(),
+        prune=True,
+    )
+    assert list(plan.diff()) == ["+ A", "+ E", "+ A / B", "+ E / D", "+ A / B / C", "- Old"]
+    create = emulator._store.create
+
+    def refuse(application_id: str, fields: Mapping[str, Any]) -> Any:
+        from aiolosant.emulator.messages import validation
+
+        if fields["name"] == "A":
+            raise validation("no A today")
+        return create(application_id, fields)
+
+    emulator._store.create = refuse  # type: ignore[method-assign]  # a server with an opinion
+    outcomes = {outcome.change.path[-1]: outcome for outcome in await carry_out(losant, plan)}
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        "A": "failed",
+        "B": "skipped",
+        "C": "skipped",
+        "D": "done",
+        "E": "done",
+        "Old": "skipped",
+    }
+    assert str(outcomes["B"].error).startswith("A comes first, and that did not go well.")
+    assert "nothing is deleted unless all else goes well" in str(outcomes["Old"].error)
+    assert await state(losant) == Counter([("E",), ("E", "D"), ("Old",)])
+
+
+async def test_what_somebody_has_changed_is_left_alone(emulator: Emulator, losant: LosantClient) -> None:
+    """Updates and deletes are read again first; what is so already needs nothing."""
+    groups = losant.experience_groups
+    ids = emulator.create_groups({"id": name, "name": name} for name in ("A", "B", "C", "D", "E", "F"))
+    records = [{"name": name, "description": "new"} for name in ("A", "B", "C")]
+    plan = await make_plan(losant, records, by_name(), prune=True)
+    assert plan.summary() == "3 to update, 3 to delete, 0 unchanged"
+    await groups.update(ids["A"], group_tags={"by": "somebody"})
+    await groups.update(ids["B"], description="new")
+    outcomes = {outcome.change.path[-1]: outcome for outcome in await carry_out(losant, plan)}
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        "A": "stale",
+        "B": "existing",
+        "C": "done",
+        **dict.fromkeys("DEF", "skipped"),
+    }
+    assert "changed it since the plan was made: group_tags" in str(outcomes["A"].error)
+    plan = await make_plan(losant, records, by_name(), prune=True)
+    await groups.update(ids["D"], description="kept by somebody")
+    await groups.delete(ids["E"])
+    statuses = {outcome.change.path[-1]: outcome.status for outcome in await carry_out(losant, plan)}
+    assert statuses == {"A": "done", "D": "stale", "E": "existing", "F": "done"}
+    assert {group.name async for group in groups.list()} == {"A", "B", "C", "D"}
+
+
+async def test_a_deleted_group_is_stale(emulator: Emulator, losant: LosantClient) -> None:
+    """An update of what is gone makes nothing."""
+    ids = emulator.create_groups([{"id": "a", "name": "A"}])
+    plan = await make_plan(losant, [{"name": "A", "description": "new"}], by_name())
+    await losant.experience_groups.delete(ids["a"])
+    (outcome,) = await carry_out(losant, plan)
+    assert (outcome.status, outcome.ok, outcome.group) == ("stale", False, None)
+    assert await losant.experience_groups.list().count() == 0
+
+
+async def test_deletes_run_children_first(emulator: Emulator, losant: LosantClient) -> None:
+    """So that no child is handed to a grandparent on the way."""
+    chain = [{"id": str(n), "name": str(n)} | ({"parentId": str(n - 1)} if n else {}) for n in range(20)]
+    emulator.create_groups(chain)
+    plan = await make_plan(losant, chain[:1], by_name(), prune=True)
+    emulator.requests.clear()
+    outcomes = await carry_out(losant, plan, concurrency=8)
+    assert [outcome.change.path[-1] for outcome in outcomes] == [str(n) for n in range(19, 0, -1)]
+    assert {outcome.status for outcome in outcomes} == {"done"}
+
+
+async def test_groups_trade_places(emulator: Emulator, losant: LosantClient) -> None:
+    """A parent goes below its own child: the child moves up first."""
+    emulator.create_groups([{"id": "a", "name": "A", "groupTags": {TAG: "1"}}])
+    emulator.create_groups(
+        [{"name": "B", "groupTags": {TAG: "2"}, "parentId": (await losant.experience_groups.list().to_list())[0].id}]
+    )
+    records = [
+        {"id": "b", "name": "B", "groupTags": {TAG: "2"}},
+        {"id": "new", "name": "New", "groupTags": {TAG: "3"}, "parentId": "b"},
+        {"name": "A", "groupTags": {TAG: "1"}, "parentId": "new"},
+    ]
+    plan = await make_plan(losant, records, by_tag(TAG))
+    assert list(plan.diff()) == ["~ B: parent_id", "+ B / New", "~ B / New / A: parent_id"]
+    assert {outcome.status for outcome in await carry_out(losant, plan)} == {"done"}
+    assert await state(losant) == Counter([("B",), ("B", "New"), ("B", "New", "A")])
+
+
+async def test_what_would_fail_everything_ends_it(emulator: Emulator) -> None:
+    """A token without the scope to write: what was sent is told, then the error is raised."""
+    token = emulator.create_token(["all.Application.read"])
+    async with client_of(emulator, token=token) as losant:
+        plan = await make_plan(losant, [{"name": str(n)} for n in range(100)], by_name())
+        statuses = set()
+        with pytest.raises(PermissionDeniedError, match="scope"):
+            async for outcome in reconcile.apply(losant.experience_groups, plan, concurrency=4):
+                statuses.add(outcome.status)
+    assert statuses == {"failed"}
+    assert sum(request.method == "POST" for request in emulator.requests) <= 4
+
+
+async def test_an_unknown_token_ends_a_plan(emulator: Emulator) -> None:
+    """Reading fails as any other read does."""
+    async with client_of(emulator, token="wrong") as losant:
+        with pytest.raises(AuthenticationError):
+            await make_plan(losant, [], by_name())
+
+
+async def test_a_plan_is_walked_once(losant: LosantClient) -> None:
+    """Its outcomes come once."""
+    run = reconcile.apply(losant.experience_groups, await make_plan(losant, [{"name": "A"}], by_name()))
+    assert [outcome.status async for outcome in run] == ["done"]
+    with pytest.raises(RuntimeError):
+        aiter(run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"match_by": "name"}, "match_by must be by_name"),
+        ({"records": [3]}, r"records\[0\] must be a Record or a mapping, not int"),
+        ({"records": [{"name": "A"}, {"name": ""}]}, r"records\[1\]: name must have 1 to 255"),
+        ({"records": [{"name": "A", "color": "red"}]}, r"records\[0\]: there is no field 'color'"),
+    ],
+)
+async def test_bad_arguments_of_plan_send_nothing(
+    emulator: Emulator, losant: LosantClient, arguments: Any, error: str
+) -> None:
+    """Wrong arguments are named before anything is read."""
+    with pytest.raises((TypeError, ValueError), match=error):
+        await reconcile.plan(losant.experience_groups, **{"records": [], "match_by": by_name()} | arguments)
+    assert emulator.requests == []
+
+
+async def test_bad_arguments_of_apply_are_named(losant: LosantClient) -> None:
+    """A plan, and one or more at a time."""
+    plan = await make_plan(losant, [], by_name())
+    with pytest.raises(TypeError, match="plan must be a Plan"):
+        reconcile.apply(losant.experience_groups, [], concurrency=1)  # type: ignore[arg-type]  # the point
+    with pytest.raises(ValueError, match="concurrency must be 1 or more"):
+        reconcile.apply(losant.experience_groups, plan, concurrency=0)
+
+
+async def test_by_id_is_for_plans_alone(losant: LosantClient) -> None:
+    """A create has no id to go by."""
+    with pytest.raises(TypeError, match="unique_by must be by_name"):
+        await losant.experience_groups.create(NewExperienceGroup("A"), unique_by=by_id())  # type: ignore[arg-type]
+
+
+async def test_cancelling_settles_what_is_on_the_wire(emulator: Emulator, losant: LosantClient) -> None:
+    """A timeout around an apply loses no create that was sent, and the next plan finds it."""
+    emulator.latency = 0.05
+    records = [{"name": str(n)} for n in range(50)]
+    plan = await make_plan(losant, records, by_name())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.12):
+            await carry_out(losant, plan, concurrency=4)
+    posts = sum(request.method == "POST" for request in emulator.requests)
+    assert 0 < posts < 50
+    assert (await make_plan(losant, records, by_name())).unchanged == posts
