@@ -110,7 +110,30 @@ class AuthenticationError(ApiError):
 class PermissionDeniedError(ApiError):
     """403: the token is valid but lacks a scope."""
 
-    advice = "Use a token with a scope for this call, such as all.Application or experienceGroups.*."
+    @property
+    def advice(self) -> str:  # type: ignore[override]  # each request needs a scope of its own
+        """What to do: the scope that this request needs."""
+        scope = _scope(self.method or "", self.path or "")
+        return f"Use a token with the scope {f'{scope} or ' if scope else ''}all.Application."
+
+
+_SCOPED = {
+    "experience/groups": "experienceGroups",
+    "experience/users": "experienceUsers",
+    "experience/endpoints": "experienceEndpoints",
+    "devices": "devices",
+}
+
+
+def _scope(method: str, path: str) -> str:
+    """The scope that a request needs, as its page of https://docs.losant.com/rest-api/ names it; "" if not known."""
+    collection, _, one = path.partition("experience/groups/")
+    if one:
+        return f"experienceGroup.{method.lower()}"
+    for ending, resource in _SCOPED.items():
+        if collection.endswith(f"/{ending}"):
+            return f"{resource}.{method.lower()}"
+    return ""
 
 
 class NotFoundError(ApiError):

@@ -74,7 +74,7 @@ def test_what_goes_wrong_is_one_line_and_a_code(served: dict[str, str]) -> None:
     """2 for what was asked wrongly, 1 for what failed; never a traceback, never the token."""
     missing = run("list")
     assert (missing.returncode, missing.stdout) == (2, "")
-    assert missing.stderr == "aiolosant: no token; set LOSANT_API_TOKEN or pass token=\n"
+    assert missing.stderr == "aiolosant: no application; pass --application or set LOSANT_APPLICATION_ID\n"
     bad_id = run("list", "--application", "mine", environment=served)
     assert bad_id.returncode == 2
     assert "application_id must be 24 hex digits" in bad_id.stderr

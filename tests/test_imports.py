@@ -14,7 +14,19 @@ PACKAGE = Path(aiolosant.__file__).parent
 # Each imports only what stands before it.
 ORDER = [
     *("errors", "models", "query", "keys", "wire", "tree", "retry", "attempt", "auth", "throttle", "call", "transport"),
-    *("paging", "outcomes", "run", "batch", "creation", "groups", "client", "reconcile", "pytest_plugin", "cli"),
+    *(
+        "paging",
+        "outcomes",
+        "run",
+        "batch",
+        "creation",
+        "groups",
+        "client",
+        "reconcile",
+        "pytest_plugin",
+        "cli",
+        "__main__",
+    ),
 ]
 NO_IO = {"errors", "models", "query", "keys", "wire", "tree", "retry", "attempt", "reconcile.diff"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -13,4 +13,6 @@ def main() -> None:
         if error.name not in ("typer", "rich", "click"):
             raise
         sys.exit(f"aiolosant: {error.name} is missing; install the command with: pip install 'aiolosant[cli]'")
+    except KeyboardInterrupt:
+        sys.exit(130)
     app()

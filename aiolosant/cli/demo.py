@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 import zoneinfo
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.tree import Tree
 
+from aiolosant import reconcile
 from aiolosant.client import LosantClient
 from aiolosant.emulator import Emulator
 from aiolosant.groups import ExperienceGroups
-from aiolosant.models import ExperienceGroup, NewExperienceGroup
+from aiolosant.keys import by_name
+
+from .console import progress
+from .reading import rich_tree
 
 NamePath = tuple[str, ...]
 
@@ -32,13 +33,16 @@ async def run_demo(*, tenants: int, concurrency: int, latency: float) -> None:
         latency: Seconds that the emulator takes for each answer.
     """
     console = Console()
+    records = [_record(path) for path in (*_time_zones(), *_tenants(tenants))]
     async with Emulator() as emulator:
         emulator.latency = latency
         client = LosantClient(emulator.token, application_id=emulator.application_id, base_url=emulator.url)
         async with client as losant:
             groups = losant.experience_groups
+            plan = await reconcile.plan(groups, records, match_by=by_name())
+            console.print(f"[bold]plan[/]: {plan.summary()}")
             started = time.perf_counter()
-            created = await _build(groups, [*_time_zones(), *_tenants(tenants)], concurrency)
+            created = await _apply(groups, plan, concurrency)
             build_seconds = time.perf_counter() - started
             build_peak = emulator.peak_in_flight
 
@@ -46,9 +50,11 @@ async def run_demo(*, tenants: int, concurrency: int, latency: float) -> None:
             everything = await groups.list().to_list()
             pages = len(emulator.requests) - before
             matching = [group.name async for group in groups.list(filter=_FILTER)]
+            again = await reconcile.plan(groups, records, match_by=by_name())
 
-        console.print(_part_of_tree(everything))
-        console.print(f"\n[bold]list(filter={_FILTER!r})[/]: {', '.join(matching)}\n")
+        console.print(rich_tree(everything, f"{len(everything):,} groups, a part of them:", width=_SHOWN_CHILDREN))
+        console.print(f"\n[bold]list(filter={_FILTER!r})[/]: {', '.join(matching)}")
+        console.print(f"[bold]plan[/], once more: {again.summary()}\n")
         summary = Table("what", "how many", title="What the emulator counted", title_justify="left")
         summary.columns[1].justify = "right"
         rows = {
@@ -63,21 +69,22 @@ async def run_demo(*, tenants: int, concurrency: int, latency: float) -> None:
         console.print(summary)
 
 
-async def _build(groups: ExperienceGroups, paths: Sequence[NamePath], concurrency: int) -> int:
-    """Create a group for each path, level by level, so that parents come first; returns how many."""
-    ids: dict[NamePath, str] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("creating groups", total=len(paths))
-        for _, level in itertools.groupby(sorted(paths, key=len), key=len):
-            wanted = list(level)
-            new = (NewExperienceGroup(name=path[-1], parent_id=ids.get(path[:-1])) for path in wanted)
-            async for outcome in groups.create_many(new, concurrency=concurrency):
-                if outcome.group is None:
-                    raise outcome.error or RuntimeError("an outcome with neither a group nor an error")
-                ids[wanted[outcome.index]] = outcome.group.id
-                progress.advance(bar)
-    return len(ids)
+async def _apply(groups: ExperienceGroups, plan: reconcile.Plan, concurrency: int) -> int:
+    """Do what the plan says; returns how many groups were created."""
+    created = 0
+    with progress() as bars:
+        bar = bars.add_task("creating groups", total=len(plan.changes))
+        async for outcome in reconcile.apply(groups, plan, concurrency=concurrency):
+            if not outcome.ok:
+                raise outcome.error or RuntimeError("a change that neither went well nor has an error")
+            created += 1
+            bars.advance(bar)
+    return created
+
+
+def _record(path: NamePath) -> dict[str, str]:
+    record = {"id": "/".join(path), "name": path[-1]}
+    return record | {"parentId": "/".join(path[:-1])} if path[1:] else record
 
 
 def _time_zones() -> Iterator[NamePath]:
@@ -92,22 +99,3 @@ def _tenants(number: int) -> Iterator[NamePath]:
         yield ("Tenants",)
     for n in range(number):
         yield ("Tenants", f"Tenant {n:06}")
-
-
-def _part_of_tree(groups: Sequence[ExperienceGroup]) -> Tree:
-    children: dict[str | None, list[ExperienceGroup]] = {}
-    for group in groups:
-        children.setdefault(group.parent_id, []).append(group)
-
-    def grow(branch: Tree, parent_id: str | None) -> None:
-        # Those with children of their own first: they show that this is a tree.
-        family = sorted(children.get(parent_id, []), key=lambda group: -len(children.get(group.id, [])))
-        for group in family[:_SHOWN_CHILDREN]:
-            below = len(children.get(group.id, []))
-            grow(branch.add(f"{group.name} [dim]({below} below)[/]" if below else group.name), group.id)
-        if len(family) > _SHOWN_CHILDREN:
-            branch.add(f"[dim]... and {len(family) - _SHOWN_CHILDREN} more[/]")
-
-    tree = Tree(f"[bold]{len(groups):,} groups[/], a part of them:")
-    grow(tree, None)
-    return tree

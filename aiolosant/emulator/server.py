@@ -44,10 +44,11 @@ class RequestRecord:
 class Emulator:
     """A Losant of one's own: `async with Emulator() as emulator`.
 
-    It listens on this machine only and keeps its groups in memory.
+    It listens on this machine only and keeps its groups in memory, unless it is told otherwise.
 
     Args:
         port: Port to listen on; 0 for any that is free.
+        host: Address to listen on; `0.0.0.0` lets other machines in.
         data: A file to keep the groups in, made if it is not there; None for memory.
         token: The token to ask for; None for the one that `data` knows, or a new one.
 
@@ -64,7 +65,14 @@ class Emulator:
         peak_in_flight: The most requests that were under way at a time.
     """
 
-    def __init__(self, *, port: int = 0, data: str | os.PathLike[str] | None = None, token: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        data: str | os.PathLike[str] | None = None,
+        token: str | None = None,
+    ) -> None:
         _check_token(token)
         self.latency = 0.0
         self.rate_limit: float | None = None
@@ -79,6 +87,7 @@ class Emulator:
         self._bucket_filled = -math.inf
         self._late: set[asyncio.Task[Any]] = set()
         self._port = port
+        self._host = host
         self._store = Store(data)
         self.application_id = next(iter(self._store.applications()), None) or self.create_application()
         self.token = token or self._store.first_token() or secrets.token_urlsafe(32)
@@ -89,7 +98,8 @@ class Emulator:
     @property
     def url(self) -> str:
         """The address to give a client as its `base_url`."""
-        return f"http://127.0.0.1:{self._port}"
+        host = "127.0.0.1" if self._host in ("0.0.0.0", "::") else self._host  # noqa: S104 - the caller's choice
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     def create_application(self) -> str:
         """Make another application; returns its id."""
@@ -170,7 +180,7 @@ class Emulator:
             no_log: Any = None
             # Losant documents no compressed bodies; one that is not what it claims would break the connection.
             protocol = functools.partial(_Protocol, server, loop=loop, access_log=no_log, auto_decompress=False)
-            self._server = await loop.create_server(protocol, "127.0.0.1", self._port)
+            self._server = await loop.create_server(protocol, self._host, self._port)
         except BaseException:
             await self.close()
             raise

@@ -60,6 +60,12 @@ def to_record(mapping: Mapping[str, Any], place: str = "a record") -> Record:
     return Record(fields, mapping.get("id"), mapping.get("parentId"), place)
 
 
+def to_object(record: Record) -> dict[str, Any]:
+    """A record in the shape that it was read from."""
+    ids = {"id": record.id, "parentId": record.parent_id}
+    return {name: text for name, text in ids.items() if text is not None} | wire.changes_to_object(record.fields)
+
+
 def read_records(source: Source) -> list[Record]:
     """All records of a file.
 

@@ -37,7 +37,7 @@ def forests(draw: st.DrawFn) -> Records:
     records: Records = []
     for number in draw(st.lists(st.integers(0, 7), unique=True, max_size=8)):
         record: dict[str, Any] = {"id": f"local {number}", "name": f"Group {number}", "groupTags": {TAG: str(number)}}
-        if records and draw(st.booleans()):
+        if draw(st.booleans()) and records:
             record["parentId"] = draw(st.sampled_from(records))["id"]
         if draw(st.booleans()):
             record["description"] = draw(st.sampled_from(["", "one", "two"]))

@@ -1,0 +1,148 @@
+"""`list`, `tree` and `export`: what only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.tree import Tree
+
+from aiolosant import wire
+from aiolosant.groups import ExperienceGroups, SortField
+from aiolosant.models import ExperienceGroup
+from aiolosant.reconcile import RecordWriter
+from aiolosant.tree import Forest
+
+from .console import client, printable, progress
+
+
+def parsed_query(text: str | None) -> dict[str, Any] | None:
+    """An advanced query that was given as JSON.
+
+    Raises:
+        ValueError: It is no JSON object.
+    """
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except ValueError as problem:
+        raise ValueError(f"--query must be a JSON object, such as '{{\"parentId\": null}}': {problem}") from None
+
+
+async def run_list(
+    application: str | None,
+    *,
+    name_filter: str,
+    query: str | None,
+    sort: SortField,
+    descending: bool,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Print groups in order, as lines or as JSON Lines."""
+    async with client(application) as losant:
+        if limit == 0:
+            return
+        groups = losant.experience_groups.list(
+            filter=name_filter,
+            query=parsed_query(query),
+            sort_field=sort,
+            sort_direction="desc" if descending else "asc",
+            per_page=min(limit or 1000, 1000),
+        )
+        left = limit
+        async for group in groups:
+            typer.echo(wire.encode(wire.to_object(group)) if as_json else f"{group.id}  {printable(group.name)}")
+            left = None if left is None else left - 1
+            if left == 0:
+                break
+
+
+async def run_tree(application: str | None, *, depth: int | None, as_json: bool) -> None:
+    """Print the groups as a tree with counts, or a JSON line a group, parents first."""
+    async with client(application) as losant:
+        groups = await read_all(losant.experience_groups)
+    if as_json:
+        names = {group.id: group.name for group in groups}
+        forest, below = _forest(groups)
+        for group_id in forest.parents_first():
+            path = [names[step] for step in forest.path(group_id)]
+            if depth is None or len(path) <= depth:
+                typer.echo(wire.encode({"id": group_id, "path": path, "descendants": below[group_id]}))
+        return
+    Console(highlight=False).print(rich_tree(groups, f"{len(groups):,} groups", depth=depth))
+
+
+def rich_tree(groups: Iterable[ExperienceGroup], title: str, *, depth: int | None = None, width: int = 0) -> Tree:
+    """Groups as a tree with the number of all below each.
+
+    Args:
+        groups: The groups.
+        title: What stands above the tree.
+        depth: Levels to show; None for all.
+        width: Children to show of each group, those with the most below them; 0 for all, in order of their names.
+    """
+    names = {group.id: group.name for group in groups}
+    forest, below = _forest(groups)
+    tree = Tree(f"[bold]{escape(title)}[/]")
+    todo = [(tree, forest.roots, 1)]
+    while todo:
+        branch, family, level = todo.pop()
+        family = sorted(family, key=lambda group_id: (-below[group_id] if width else 0, names[group_id]))
+        for group_id in family[: width or None]:
+            count = f" [dim]({below[group_id]:,} below)[/]" if below[group_id] else ""
+            child = branch.add(escape(printable(names[group_id])) + count)
+            if depth is None or level < depth:
+                todo.append((child, forest.children(group_id), level + 1))
+        if width and len(family) > width:
+            branch.add(f"[dim]... and {len(family) - width:,} more[/]")
+    return tree
+
+
+def _forest(groups: Iterable[ExperienceGroup]) -> tuple[Forest[str], dict[str, int]]:
+    """The groups as a forest, and how many are below each."""
+    parents = {group.id: group.parent_id for group in groups}
+    forest = Forest(parents)
+    order = list(forest.parents_first())
+    below = dict.fromkeys(order, 0)
+    for group_id in reversed(order):
+        parent = parents[group_id]
+        if parent in below:
+            below[parent] += 1 + below[group_id]
+    return forest, below
+
+
+async def read_all(groups: ExperienceGroups, query: dict[str, Any] | None = None) -> list[ExperienceGroup]:
+    """All groups, with a progress bar."""
+    found: list[ExperienceGroup] = []
+    with progress() as bars:
+        bar = bars.add_task("reading", total=None)
+        async for page in groups.scan(query=query).by_page():
+            found += page.items
+            # Each page counts what is behind the one before.
+            total = len(found) - len(page.items) + page.total_count if page.total_count is not None else None
+            bars.update(bar, completed=len(found), total=total)
+    return found
+
+
+async def run_export(application: str | None, target: Path, *, query: str | None) -> None:
+    """Write all groups to a file that appears whole or not at all."""
+    condition = parsed_query(query)
+    writer = RecordWriter("-" if str(target) == "-" else target)
+    async with client(application) as losant:
+        count = 0
+        with progress() as bars, writer:
+            bar = bars.add_task("exporting", total=None)
+            async for page in losant.experience_groups.scan(query=condition).by_page():
+                for group in page.items:
+                    writer.write(group)
+                total = count + page.total_count if page.total_count is not None else None
+                count += len(page.items)
+                bars.update(bar, completed=count, total=total)
+    typer.echo(f"{count:,} groups exported", err=True)
