@@ -55,7 +55,13 @@ def to_record(mapping: Mapping[str, Any], place: str = "a record") -> Record:
             raise ValueError(f"there is no field {name!r}; a group has {', '.join(['id', *wire.FIELDS])}")
     if "name" not in given:
         raise ValueError("name is missing")
-    group = wire.new_group(given)
+    try:
+        group = wire.new_group(given)
+    except ValueError as problem:
+        text = str(problem)
+        for name, field in wire.FIELDS.items():  # as the file calls them
+            text = text.replace(field, name)
+        raise ValueError(text) from None
     fields = {wire.FIELDS[name]: getattr(group, wire.FIELDS[name]) for name in given}
     return Record(fields, mapping.get("id"), mapping.get("parentId"), place)
 
@@ -154,9 +160,12 @@ def _read_csv(file: IO[bytes]) -> _Rows:
     while True:
         try:
             cells = next(reader, None)
-        except (csv.Error, UnicodeDecodeError) as problem:
-            # What follows a broken quote or encoding cannot be told apart.
-            yield f"line {max(line, reader.line_num)}", ValueError(f"not valid CSV: {problem}")
+        except csv.Error as problem:
+            # What follows a broken quote cannot be told apart.
+            yield f"line {line}", ValueError(f"not valid CSV: {problem}")
+            return
+        except _NotUtf8Error as problem:
+            yield f"line {reader.line_num + 1}", problem
             return
         if cells is None:
             break
@@ -172,10 +181,14 @@ def _read_csv(file: IO[bytes]) -> _Rows:
         yield "line 1", ValueError("expected a line with the names of the columns")
 
 
+class _NotUtf8Error(ValueError):
+    pass
+
+
 def _decoded(file: IO[bytes]) -> Iterator[str]:
     for number, line in enumerate(file):
         if hint := _encoding_hint(line):
-            raise csv.Error(f"it is not UTF-8{hint}")
+            raise _NotUtf8Error(f"not valid CSV{hint}")
         yield line.decode("utf-8-sig" if number == 0 else "utf-8")
 
 
@@ -310,7 +323,7 @@ class RecordWriter:
 
     def _write_csv(self, file: IO[str]) -> None:
         columns = [*_PLAIN_COLUMNS, *(f"{_TAG}{key}" for key in sorted(self._tag_keys))]
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
         self._file.seek(0)
         for line in self._file:
