@@ -22,7 +22,7 @@ Invalid arguments are `ValueError` or `TypeError` and name the argument.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 
 class LosantError(Exception):
@@ -202,14 +202,17 @@ class PlanError(LosantError):
     """
 
     advice = "Nothing was written."
-    _shown = 20
 
-    def __init__(self, problems: Iterable[str]) -> None:
+    def __init__(self, message: str, problems: Iterable[str] = (), **where: Any) -> None:
+        super().__init__(message, **where)
         self.problems = tuple(problems)
-        shown = self.problems[: self._shown]
-        more = len(self.problems) - len(shown)
-        super().__init__("; ".join(shown) + (f"; and {more} more" if more else ""), attempts=0)
-        self.args = (self.problems,)
+
+    @classmethod
+    def of(cls, problems: Iterable[str]) -> Self:
+        """The error that tells of all these problems; of more than 20 it shows as many."""
+        problems = tuple(problems)
+        shown, more = problems[:20], len(problems) - 20
+        return cls("; ".join(shown) + (f"; and {more} more" if more > 0 else ""), problems, attempts=0)
 
 
 class ConfigurationError(LosantError):

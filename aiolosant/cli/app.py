@@ -8,6 +8,7 @@ import shlex
 import signal
 import sqlite3
 import sys
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -244,26 +245,25 @@ def emulator(
 
     Example: aiolosant emulator --port 8420 --data groups.db
     """
-    records: list[Any] = list(synthetic(groups))
 
     async def serve() -> None:
-        if seed is not None:
-            records.extend(to_object(record) for record in read_input(seed))
+        records = [] if seed is None else [to_object(record) for record in read_input(seed)]
         try:
             server = Emulator(port=port, host=host, data=data, token=token)
         except sqlite3.Error as error:
             raise ValueError(f"{data} cannot be used: {error}") from error
-        await _serve(server, records)
+        await _serve(server, records, synthetic(groups))
 
     run(serve())
 
 
-async def _serve(server: Emulator, records: list[Any]) -> None:
+async def _serve(server: Emulator, *seeds: Sequence[Mapping[str, Any]]) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with server:
-        server.create_groups(records)
+        for records in seeds:  # one by one: each has ids of its own
+            server.create_groups(records)
         typer.echo(f"export LOSANT_API_URL={server.url}")
         typer.echo(f"export LOSANT_API_TOKEN={shlex.quote(server.token)}")
         typer.echo(f"export LOSANT_APPLICATION_ID={server.application_id}")

@@ -108,6 +108,11 @@ def progress() -> Progress:
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
+def is_interactive() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty()
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask, unless `yes`; whoever declines has it not done.
 
@@ -117,7 +122,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not is_interactive():
         raise ValueError(f"{question} Nobody is there to ask; say --yes")
     # asyncio's own handler would wait for the answer before it interrupts.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -60,7 +60,7 @@ def compare(
         PlanError: The records cannot be had, or it is not certain which groups they are.
     """
     if prune and not records:
-        raise PlanError(["there are no records: prune would delete every group"])
+        raise PlanError.of(["there are no records: prune would delete every group"])
     comparison = _Comparison(records, live, match_by)
     comparison.link()
     comparison.match()
@@ -257,7 +257,7 @@ class _Comparison:
 
     def _raise_problems(self) -> None:
         if self.problems:
-            raise PlanError(self.problems)
+            raise PlanError.of(self.problems)
 
 
 def _ids(groups: Sequence[ExperienceGroup]) -> str:

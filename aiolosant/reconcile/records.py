@@ -111,7 +111,7 @@ def _collect(rows: Iterable[tuple[str, Mapping[str, Any] | ValueError]]) -> list
         except (ValueError, TypeError) as problem:
             problems.append(f"{place}: {problem}")
     if problems:
-        raise PlanError(problems)
+        raise PlanError.of(problems)
     return records
 
 
