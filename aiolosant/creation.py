@@ -169,6 +169,15 @@ class ExactlyOnce:
             raise ValueError(f"the input has another group with the {self._identity.describe(key)}")
         self._seen.add(digest)
 
+    async def look(self, group: NewExperienceGroup) -> ExperienceGroup | None:
+        """The live group that there must be one of, or None.
+
+        Raises:
+            DuplicateGroupError: There are several.
+            LosantError: The lookup failed.
+        """
+        return await self._lookup(self._key_of(group))
+
     async def create(
         self, group: NewExperienceGroup, turn: Turn, *, fresh: bool = False
     ) -> tuple[ExperienceGroup, bool]:

@@ -22,7 +22,6 @@ from .errors import (
 from .outcomes import Outcome, Tally
 from .transport import Transport
 
-_AHEAD = 8
 # A create answers 404 for an unknown application alone.
 _FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError, ConfigurationError)
 
@@ -72,6 +71,7 @@ class Turn:
             return
         self.end()
         self._run.parked += 1
+        self._run.look_for_room()
         try:
             yield
         finally:
@@ -84,13 +84,14 @@ class Run:
     """The work of one batch. Its tasks know it but not its walker, so that the walker can be left to be collected.
 
     Args:
-        items: The input, pulled no further ahead of the outcomes than `concurrency`, a few more and `fill`.
+        items: The input, pulled no further ahead of the outcomes than `concurrency`, `ahead` and `fill`.
         prepare: Makes of an item what is worked on, at once when it is pulled; what it raises fails the item.
         work: Makes the outcome of one item, given its index, the item as it was pulled, what was made of it, and its
             turn; it raises nothing that it expects.
         concurrency: Items under way at a time.
         ordered: Whether outcomes wait for those of earlier items.
         transport: Owns the tasks.
+        ahead: How many items to pull beyond those under way.
         fill: How many items more to pull at once, for work that can be shared.
         at_end: Called when the run has ended or was left.
 
@@ -109,6 +110,7 @@ class Run:
         concurrency: int,
         ordered: bool,
         transport: Transport,
+        ahead: int = 8,
         fill: int = 0,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
@@ -117,7 +119,7 @@ class Run:
         self._prepare = prepare
         self._work = work
         self.places = asyncio.Semaphore(concurrency)
-        self._ahead = concurrency + _AHEAD
+        self._ahead = concurrency + ahead
         self._fill = fill
         self._most_parked = max(100, 4 * concurrency)
         self._ordered = ordered
@@ -148,6 +150,12 @@ class Run:
     def over(self) -> bool:
         """Whether the walk has come to its end, or was left before."""
         return self._left or self._ended
+
+    def look_for_room(self) -> None:
+        """Pull more, if that may be."""
+        self._wake.set()
+        if self._async_items and self._may_pull():
+            self._room.set()
 
     def check_open(self) -> None:
         """Raise why nothing more is sent, if nothing is."""

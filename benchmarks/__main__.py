@@ -1,4 +1,4 @@
-"""`python -m benchmarks faults|throttle|prefetch|memory|emulator [--json] [--scale FRACTION]`."""
+"""`python -m benchmarks faults|throttle|prefetch|memory|emulator|reconcile [--json] [--scale FRACTION]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 
-from . import emulator, faults, reading, throttle
+from . import emulator, faults, reading, reconcile, throttle
 from .table import Row, show
 
 BENCHMARKS = {
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "prefetch": reading.run_prefetch,
     "memory": reading.run_memory,
     "emulator": emulator.run,
+    "reconcile": reconcile.run,
 }
 
 

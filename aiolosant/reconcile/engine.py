@@ -152,11 +152,12 @@ class _Engine:
         self._groups = groups
         self._transport = groups._transport
         self._once = groups._exactly_once(identity, gather=True)
-        # Below a group that this very run has made nobody else can have put another; a tag can be anywhere.
-        self._new_is_empty = isinstance(identity, ByName)
+        self._identity = identity
+        self._changes = plan.changes
         self._schedule = Schedule(plan.changes)
-        self._steps_left = len(plan.changes)
         self._wake = asyncio.Event()
+        self._scout: asyncio.Task[None] | None = None
+        self._found: dict[int, asyncio.Future[ExperienceGroup | None]] = {}  # what was looked up ahead, by place
         self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by place, and whether this very run made it
 
     def start(self, concurrency: int) -> Batch:
@@ -168,22 +169,51 @@ class _Engine:
             concurrency=concurrency,
             ordered=False,
             transport=self._transport,
-            fill=MOST_KEYS,
-            at_end=self._once.close,
+            ahead=2,  # no more, so that what is urgent finds no queue before it
+            at_end=self._end,
         )
         return Batch(run)
+
+    def _end(self) -> None:
+        self._once.close()
+        if self._scout is not None:
+            self._scout.cancel()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Step:
-        if not self._steps_left:
+        if self._scout is None:
+            self._start_scout()
+        if not self._schedule.left:
             raise StopAsyncIteration
-        while not self._schedule.ready:
+        while (step := self._schedule.next()) is None:
             self._wake.clear()
             await self._wake.wait()
-        self._steps_left -= 1
-        return self._schedule.ready.popleft()
+        return step
+
+    def _start_scout(self) -> None:
+        """Look up whatever can be told to be there or not before its parent is, many in one query."""
+        loop = asyncio.get_running_loop()
+        known = [place for place in self._schedule.by_urgency() if self._is_known(self._changes[place])]
+        self._found = {place: loop.create_future() for place in known}
+        self._scout = self._transport.start_task(self._look_ahead(known))
+
+    def _is_known(self, change: Change) -> bool:
+        # A tag is what it is wherever the group will be; a name counts under a parent that has an id.
+        return change.action == "create" and (isinstance(self._identity, ByTag) or change.parent is None)
+
+    async def _look_ahead(self, places: list[int]) -> None:
+        for start in range(0, len(places), MOST_KEYS):
+            chunk = places[start : start + MOST_KEYS]
+            groups = [NewExperienceGroup(**self._changes[place].fields) for place in chunk]
+            answers = await asyncio.gather(*map(self._once.look, groups), return_exceptions=True)
+            for place, answer in zip(chunk, answers, strict=True):
+                if isinstance(answer, BaseException):
+                    self._found[place].set_exception(answer)
+                    self._found[place].exception()  # seen: perhaps nobody comes to ask
+                else:
+                    self._found[place].set_result(answer)
 
     async def _do(self, index: int, step: Step, _prepared: object, turn: Turn) -> Outcome:
         outcome = await self._outcome(index, step, turn)
@@ -212,12 +242,16 @@ class _Engine:
         fields = dict(step.change.fields)
         fresh = False
         if step.change.parent is not None:
-            parent, made_now = self._made[step.change.parent]
+            parent, fresh = self._made[step.change.parent]
             fields["parent_id"] = parent.id
-            fresh = made_now and self._new_is_empty
-        made, is_new = await self._once.create(NewExperienceGroup(**fields), turn, fresh=fresh)
-        self._made[step.place] = made, is_new
-        return made, is_new
+        if step.place in self._found:
+            if there := await self._found[step.place]:
+                self._made[step.place] = there, False
+                return there, False
+            fresh = True
+        # Below a group that this very run has made nobody else has put another.
+        self._made[step.place] = await self._once.create(NewExperienceGroup(**fields), turn, fresh=fresh)
+        return self._made[step.place]
 
     async def _update(self, step: Step, turn: Turn) -> tuple[ExperienceGroup | None, bool]:
         change = step.change

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+import heapq
+from collections import defaultdict
 from collections.abc import Sequence
 
 import attrs
@@ -26,17 +27,19 @@ class Step:
 
 
 class Schedule:
-    """Puts each change into `ready` as soon as what it needs has ended, one way or the other.
+    """Hands out each change as soon as what it needs has ended, one way or the other.
 
     A create or a move needs what is above it to be in place. A delete needs the deletes below it, because what still
-    hangs below a deleted group moves up, and that all else has gone well.
+    hangs below a deleted group moves up, and that all else has gone well. Of those that are ready the one with the
+    longest chain behind it comes first: whatever waits longest for others should not wait for its turn as well.
 
     Attributes:
-        ready: The changes whose turn has come, in the order in which it did.
+        left: How many have not been handed out.
     """
 
     def __init__(self, changes: Sequence[Change]) -> None:
-        self.ready: deque[Step] = deque()
+        self.left = len(changes)
+        self._ready: list[tuple[int, int]] = []  # a heap
         self._changes = changes
         self._missing = [0] * len(changes)
         self._dependents: dict[int, list[int]] = defaultdict(list)
@@ -52,11 +55,26 @@ class Schedule:
                 above = change.before.parent_id if change.before else None
                 if above in deletes:
                     self._wait(deletes[above], place)
+        self._chains = [0] * len(changes)  # how many must follow one another behind each
+        for place in reversed(range(len(changes))):
+            self._chains[place] = max((self._chains[other] + 1 for other in self._dependents[place]), default=0)
         for place, change in enumerate(changes):
             if change.action != "delete":
                 self._look_at(place)
         if not self._others_left:
             self._release_deletes()
+
+    def next(self) -> Step | None:
+        """The change to do next; None while none is ready."""
+        if not self._ready:
+            return None
+        _, place = heapq.heappop(self._ready)
+        self.left -= 1
+        return Step(place, self._changes[place], self._obstacles.get(place))
+
+    def by_urgency(self) -> list[int]:
+        """The places of all changes, those with the longest chains behind them first."""
+        return sorted(range(len(self._changes)), key=lambda place: (-self._chains[place], place))
 
     def ended(self, place: int, *, ok: bool) -> None:
         """Note that a change has ended, and whether all is as it wanted."""
@@ -87,4 +105,4 @@ class Schedule:
 
     def _look_at(self, place: int) -> None:
         if not self._missing[place]:
-            self.ready.append(Step(place, self._changes[place], self._obstacles.get(place)))
+            heapq.heappush(self._ready, (-self._chains[place], place))

@@ -169,19 +169,22 @@ async def test_no_child_is_sent_before_its_parent_is_answered(emulator: Emulator
 
 async def test_a_child_does_not_wait_for_its_level(emulator: Emulator, losant: LosantClient) -> None:
     """While one root waits for its answer, the grandchildren of another are made."""
-    records = [
-        {"id": "slow", "name": "Slow"},
-        *({"id": f"{n}", "name": f"{n}", **({"parentId": f"{n - 1}"} if n else {})} for n in range(5)),
-    ]
+    slow, quick = (
+        [
+            {"id": f"{name}{n}", "name": f"{name}{n}"} | ({"parentId": f"{name}{n - 1}"} if n else {})
+            for n in range(depth)
+        ]
+        for name, depth in (("slow", 9), ("quick", 5))
+    )
     emulator.inject(Fault.SILENCE, method="POST")
-    plan = await make_plan(losant, records, by_name())
+    plan = await make_plan(losant, slow + quick, by_name())
     names = []
     async with reconcile.apply(losant.experience_groups, plan) as run:
         async for outcome in run:
             names.append(outcome.change.path[-1])
             if len(names) == 5:
                 break
-        assert names == ["0", "1", "2", "3", "4"]
+        assert names == [record["name"] for record in quick]
         emulator._closing.set()  # the silence ends, or leaving would wait for it
 
 
@@ -277,6 +280,35 @@ async def test_a_deleted_group_is_stale(emulator: Emulator, losant: LosantClient
     (outcome,) = await carry_out(losant, plan)
     assert (outcome.status, outcome.ok, outcome.group) == ("stale", False, None)
     assert await losant.experience_groups.list().count() == 0
+
+
+async def test_what_others_wait_for_comes_first(emulator: Emulator, losant: LosantClient) -> None:
+    """With one request at a time: the longest chain, not the order of the file."""
+    records = [{"name": f"Leaf {n}"} for n in range(30)]
+    records += [{"id": "a", "name": "A"}, {"id": "b", "name": "B", "parentId": "a"}, {"name": "C", "parentId": "b"}]
+    outcomes = await carry_out(losant, await make_plan(losant, records, by_name()), concurrency=1)
+    assert [outcome.change.path[-1] for outcome in outcomes].index("B") < 6
+
+
+@pytest.mark.parametrize("by", [by_name(), by_tag(TAG)], ids=["name", "tag"])
+async def test_lookups_are_shared(emulator: Emulator, losant: LosantClient, by: MatchBy) -> None:
+    """A hundred keys a query, of all creates by tag, and by name of those whose parent is there."""
+    records = [{"id": f"{n}", "name": f"{n}", "groupTags": {TAG: f"{n}"}} for n in range(200)]
+    records += [{"id": f"c{n}", "name": f"{n}", "groupTags": {TAG: f"c{n}"}, "parentId": f"{n}"} for n in range(100)]
+    plan = await make_plan(losant, records, by)
+    emulator.requests.clear()
+    assert {outcome.status for outcome in await carry_out(losant, plan, concurrency=8)} == {"done"}
+    assert sum(request.method == "GET" for request in emulator.requests) == (2 if by == by_name() else 3)
+
+
+async def test_what_has_come_meanwhile_is_found(emulator: Emulator, losant: LosantClient) -> None:
+    """A group that somebody made after the plan is `existing`, and its children are looked for as well."""
+    records = [{"id": "a", "name": "A"}, {"id": "b", "name": "B", "parentId": "a"}, {"name": "C", "parentId": "b"}]
+    plan = await make_plan(losant, records, by_name())
+    emulator.create_groups(records[:2])
+    outcomes = [(outcome.change.path[-1], outcome.status) for outcome in await carry_out(losant, plan)]
+    assert outcomes == [("A", "existing"), ("B", "existing"), ("C", "done")]
+    assert await state(losant) == wanted([record | {"id": record.get("id", "c")} for record in records])
 
 
 async def test_deletes_run_children_first(emulator: Emulator, losant: LosantClient) -> None:
