@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 # Before aiohttp is imported, which reads it then: unclosed sessions and forgotten tasks speak up.
@@ -12,6 +12,8 @@ import pytest
 
 from aiolosant import LosantClient
 from aiolosant.emulator import Emulator
+
+from .served import Served
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +41,13 @@ async def emulator() -> AsyncIterator[Emulator]:
 async def losant(emulator: Emulator) -> AsyncIterator[LosantClient]:
     async with client_of(emulator) as losant:
         yield losant
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    served = Served()
+    yield served
+    served.close()
 
 
 def client_of(emulator: Emulator, **options: Any) -> LosantClient:

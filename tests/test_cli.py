@@ -27,7 +27,7 @@ def run(*arguments: str, environment: dict[str, str] | None = None) -> subproces
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[dict[str, str]]:
+def exported(tmp_path: Path) -> Iterator[dict[str, str]]:
     """An emulator in a process of its own, as the environment variables that it prints."""
     arguments = [*COMMAND, "emulator", "--port", "0", "--data", str(tmp_path / "groups.db"), "--token", "t0ken"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
@@ -52,40 +52,40 @@ def test_demo_builds_and_shows_a_tree() -> None:
     assert int(created.replace(",", "")) > 500
 
 
-def test_list_reads_what_the_environment_names(served: dict[str, str]) -> None:
+def test_list_reads_what_the_environment_names(exported: dict[str, str]) -> None:
     """A line a group, or JSON Lines in the API's own shape; filter and limit as asked; nothing found is no failure."""
     import urllib.request
 
-    url = f"{served['LOSANT_API_URL']}/applications/{served['LOSANT_APPLICATION_ID']}/experience/groups"
+    url = f"{exported['LOSANT_API_URL']}/applications/{exported['LOSANT_APPLICATION_ID']}/experience/groups"
     for name in ("Acme / Köln", "Beta", "acme two"):
         request = urllib.request.Request(url, json.dumps({"name": name}).encode(), {"Authorization": "Bearer t0ken"})  # noqa: S310 - loopback
         urllib.request.urlopen(request).close()  # noqa: S310 - as above
-    shown = run("list", environment=served)
+    shown = run("list", environment=exported)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert [line.split("  ", 1)[1] for line in shown.stdout.splitlines()] == ["Acme / Köln", "Beta", "acme two"]
-    lines = run("list", "--filter", "acme*", "--limit", "1", "--json", environment=served).stdout.splitlines()
+    lines = run("list", "--filter", "acme*", "--limit", "1", "--json", environment=exported).stdout.splitlines()
     (group,) = [json.loads(line) for line in lines]
     assert group["name"] == "Acme / Köln"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", group["creationDate"])
-    assert run("list", "--filter", "nothing*", environment=served).stdout == ""
+    assert run("list", "--filter", "nothing*", environment=exported).stdout == ""
 
 
-def test_what_goes_wrong_is_one_line_and_a_code(served: dict[str, str]) -> None:
+def test_what_goes_wrong_is_one_line_and_a_code(exported: dict[str, str]) -> None:
     """2 for what was asked wrongly, 1 for what failed; never a traceback, never the token."""
     missing = run("list")
     assert (missing.returncode, missing.stdout) == (2, "")
     assert missing.stderr == "aiolosant: no application; pass --application or set LOSANT_APPLICATION_ID\n"
-    bad_id = run("list", "--application", "mine", environment=served)
+    bad_id = run("list", "--application", "mine", environment=exported)
     assert bad_id.returncode == 2
     assert "application_id must be 24 hex digits" in bad_id.stderr
-    wrong = run("list", environment=served | {"LOSANT_API_TOKEN": "wr0ng"})
+    wrong = run("list", environment=exported | {"LOSANT_API_TOKEN": "wr0ng"})
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("aiolosant: 401 Unauthorized")
     assert "wr0ng" not in wrong.stderr
     assert run("list", "--colour").returncode == 2
 
 
-def test_a_reader_who_has_had_enough_is_no_failure(served: dict[str, str]) -> None:
+def test_a_reader_who_has_had_enough_is_no_failure(exported: dict[str, str]) -> None:
     """`aiolosant list | head` ends quietly."""
     result = subprocess.run(  # noqa: S602 - the pipe is the subject
         f"{sys.executable} -c 'from aiolosant.cli import main; main()' list --help | head -1",
@@ -93,12 +93,12 @@ def test_a_reader_who_has_had_enough_is_no_failure(served: dict[str, str]) -> No
         capture_output=True,
         text=True,
         check=True,
-        env=os.environ | served,
+        env=os.environ | exported,
     )
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["demo", "list", "emulator"])
+@pytest.mark.parametrize("command", ["demo", "list", "tree", "export", "plan", "apply", "copy", "emulator"])
 def test_every_command_has_an_example(command: str) -> None:
     """`--help` shows how the command is used."""
     result = CliRunner().invoke(app, [command, "--help"])

@@ -7,86 +7,18 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from aiolosant.cli import console
 from aiolosant.cli.app import app
-from aiolosant.emulator import Emulator
 from aiolosant.emulator.seed import synthetic
 
-T = TypeVar("T")
-
-
-class Served:
-    """An emulator on a thread of its own, so that commands can have this one's."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        self.emulator = self.do(self._start)
-        self.environment = {
-            "LOSANT_API_URL": self.emulator.url,
-            "LOSANT_API_TOKEN": self.emulator.token,
-            "LOSANT_APPLICATION_ID": self.emulator.application_id,
-        }
-
-    async def _start(self) -> Emulator:
-        emulator = Emulator()
-        await emulator.start()
-        return emulator
-
-    def do(self, work: Callable[[], Any]) -> Any:
-        """What `work` returns or awaits, on the emulator's thread."""
-
-        async def run() -> Any:
-            result = work()
-            return await result if asyncio.iscoroutine(result) else result
-
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(30)
-
-    def close(self) -> None:
-        self.do(self.emulator.close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def groups(self, application_id: str | None = None) -> list[dict[str, Any]]:
-        """All groups, by the server's own count."""
-        page = {"sort_field": "id", "descending": False, "name_glob": "", "query": None, "offset": 0, "limit": 10**6}
-        found = self.do(lambda: self.emulator._store.page(application_id or self.emulator.application_id, **page))
-        return list(found[0])
-
-    def paths(self, application_id: str | None = None) -> Counter[str]:
-        """The paths of names of all groups."""
-        groups = {group["id"]: group for group in self.groups(application_id)}
-        return Counter(
-            "/".join([*(groups[above]["name"] for above in group["ancestorIds"]), group["name"]])
-            for group in groups.values()
-        )
-
-    def seed(self, records: list[dict[str, Any]], **options: Any) -> dict[str, str]:
-        """Make groups."""
-        ids: dict[str, str] = self.do(lambda: self.emulator.create_groups(records, **options))
-        return ids
-
-    def run(self, *arguments: str, stdin: str | None = None) -> Any:
-        """Run a command in this process."""
-        return CliRunner().invoke(app, arguments, env=self.environment, input=stdin)
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    served = Served()
-    yield served
-    served.close()
+from .served import Served
 
 
 def paths_of(records: list[dict[str, Any]]) -> Counter[str]:

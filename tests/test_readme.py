@@ -1,14 +1,17 @@
 """The README keeps its word."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from aiolosant import LosantClient, NewExperienceGroup
 from aiolosant.emulator import Emulator
 
+from .served import Served
 from .servers import answer, raw_server
 
 ROOT = Path(__file__).parent.parent
@@ -16,6 +19,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 # By what each defines, so that the README can be put in another order.
 BLOCKS = {re.findall(r"^async def (\w+)", block, re.MULTILINE)[0]: block for block in ALL_BLOCKS}
+
+# Each command of the session, and what it prints.
+(_CONSOLE,) = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+SESSION = [tuple(part.split("\n", 1)) for part in _CONSOLE.split("$ ")[1:]]
 
 
 def test_the_two_commands_are_as_promised() -> None:
@@ -26,16 +33,52 @@ def test_the_two_commands_are_as_promised() -> None:
     ]
 
 
-async def test_the_program_runs(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first program runs as it stands, but for fewer groups."""
-    monkeypatch.setenv("LOSANT_API_TOKEN", emulator.token)
-    monkeypatch.setenv("LOSANT_APPLICATION_ID", emulator.application_id)
-    monkeypatch.setenv("LOSANT_API_URL", emulator.url)
-    program = BLOCKS["main"].replace("10_000", "30").replace("asyncio.run(main())", "")
+async def test_the_service_runs(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service signs a customer up once, however often it is asked, and shows the group."""
+    set_environment(emulator, monkeypatch)
+    names: dict[str, Any] = {"__name__": "readme"}
+    exec(BLOCKS["losant"], names)  # noqa: S102 - our own README
+    async with TestClient(TestServer(names["service"]())) as client:
+        answers = [await client.post("/customers", json={"company": "Acme", "customer": "7"}) for _ in range(2)]
+        (group,) = {(await answer.json())["group"] for answer in answers}
+        shown = await client.get(f"/groups/{group}")
+        assert await shown.json() == {"name": "Acme", "tags": {"customerId": "7"}}
+        assert (await client.get(f"/groups/{'0' * 24}")).status == 404
+
+
+async def test_the_migration_runs(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program imports the file of the session at the command line; once more, and nothing is left to do."""
+    set_environment(emulator, monkeypatch)
+    file = tmp_path / "customers.csv"
+    file.write_text(dict(SESSION)["cat customers.csv"])
+    names: dict[str, Any] = {"__name__": "readme"}
+    exec(BLOCKS["migrate"], names)  # noqa: S102 - our own README
+    for _ in range(2):
+        await names["migrate"](str(file))
+    assert capsys.readouterr().out == "2 to create, 0 unchanged\n2 unchanged\n"
+
+
+def test_the_session_is_real(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command of the session prints what the README says."""
+    monkeypatch.chdir(tmp_path)
+    for command, shown in SESSION:
+        program, *arguments = shlex.split(command)
+        if program == "cat":
+            Path(arguments[0]).write_text(shown)
+        else:
+            assert program == "aiolosant"
+            assert served.run(*arguments).stdout == shown
+
+
+async def test_tenants_are_created(losant: LosantClient, capsys: pytest.CaptureFixture[str]) -> None:
+    """The batch makes them all, and again finds them."""
     names: dict[str, Any] = {}
-    exec(program, names)  # noqa: S102 - our own README
-    await names["main"]()
-    assert sum(request.method == "POST" for request in emulator.requests) == 30
+    exec(BLOCKS["create_tenants"], names)  # noqa: S102 - our own README
+    for _ in range(2):
+        await names["create_tenants"](losant, 30)
+    assert capsys.readouterr().out == "30 created, 0 there already\n0 created, 30 there already\n"
 
 
 async def test_the_verbs_run(losant: LosantClient, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,16 +86,7 @@ async def test_the_verbs_run(losant: LosantClient, capsys: pytest.CaptureFixture
     names: dict[str, Any] = {}
     exec(BLOCKS["one_group"], names)  # noqa: S102 - our own README
     await names["one_group"](losant)
-    assert capsys.readouterr().out.startswith("404 NotFound: Experience Group was not found (GET /applications/")
-
-
-async def test_a_tree_is_built(losant: LosantClient, capsys: pytest.CaptureFixture[str]) -> None:
-    """The third program builds a tree, and building it again makes nothing."""
-    names: dict[str, Any] = {}
-    exec(BLOCKS["build"], names)  # noqa: S102 - our own README
-    for _ in range(2):
-        await names["build"](losant, {"Acme": ["Plant 1", "Plant 2"]})
-    assert capsys.readouterr().out == "Acme 2 created, 0 there already\nAcme 0 created, 2 there already\n"
+    assert capsys.readouterr().out.startswith("Plant 1 Köln\n404 NotFound: Experience Group was not found (GET /appl")
 
 
 async def test_the_question_is_answered(losant: LosantClient) -> None:
@@ -74,14 +108,21 @@ async def test_the_rest_of_the_api_is_reached() -> None:
         assert await names["devices"](losant, "1" * 24) == {"2": "Pump"}
 
 
-async def test_the_users_test_runs() -> None:
-    """The test that users are shown passes."""
+async def test_the_users_test_runs(emulator: Emulator, losant: LosantClient) -> None:
+    """The test that users are shown passes, with what the fixtures give it."""
     names: dict[str, Any] = {}
-    exec(BLOCKS["test_my_migration"], names)  # noqa: S102 - our own README
-    await names["test_my_migration"]()
+    exec(BLOCKS["test_a_lost_answer"], names)  # noqa: S102 - our own README
+    await names["test_a_lost_answer"](emulator, losant)
 
 
-def test_every_python_block_is_run_here() -> None:
+def test_every_block_is_run_here() -> None:
     """A new block needs a new test."""
-    assert set(BLOCKS) == {"main", "one_group", "build", "test_my_migration", "european_customers", "devices"}
+    tested = {"losant", "migrate", "create_tenants", "one_group", "european_customers", "devices", "test_a_lost_answer"}
+    assert set(BLOCKS) == tested
     assert len(BLOCKS) == len(ALL_BLOCKS)
+
+
+def set_environment(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOSANT_API_TOKEN", emulator.token)
+    monkeypatch.setenv("LOSANT_APPLICATION_ID", emulator.application_id)
+    monkeypatch.setenv("LOSANT_API_URL", emulator.url)
