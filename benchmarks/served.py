@@ -20,6 +20,7 @@ def served(count: int, *, latency: float = 0.0) -> Iterator[dict[str, Any]]:
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, count, latency), daemon=True)
     process.start()
+    there.close()  # so that it is noticed if the other end goes
     try:
         yield here.recv()
     finally:
