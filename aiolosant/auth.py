@@ -49,6 +49,11 @@ class Auth:
         self._token = None if callable(token) else _checked(token)
         self._asking: asyncio.Task[Secret] | None = None
 
+    @property
+    def known(self) -> Secret | None:
+        """The token to send, if there is no need to ask for it."""
+        return self._token
+
     async def token(self) -> Secret:
         """The token to send; raises what the provider raises."""
         return self._token or await self._ask()

@@ -148,6 +148,8 @@ def _plain_or_none(value: str | None) -> str | None:
 
 
 def _to_ids(value: Iterable[str]) -> tuple[str, ...]:
+    if value == ():
+        return ()
     ids = _to_tuple(value)
     return tuple(map(_plain, ids)) if isinstance(ids, tuple) else ids
 
@@ -157,6 +159,8 @@ def _to_device_tags(value: Iterable[DeviceTag]) -> tuple[DeviceTag, ...]:
 
 
 def _to_tuple(value: Iterable[T]) -> tuple[T, ...]:
+    if type(value) is tuple:
+        return value
     # A text or a mapping can be iterated as well, but is never what was meant.
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         return tuple(value)

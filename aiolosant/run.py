@@ -298,7 +298,8 @@ class Run:
         del self._tasks[task]
         if index in self._open:  # cancelled before its first step
             self._finish(Outcome(index, self._open[index], None, _not_sent(), "failed"))
-        self._wake.set()
+        if not self._tasks:  # the walk may be over; before that only an outcome is worth waking for
+            self._wake.set()
 
     async def _do(self, index: int, item: Any, prepared: Any, call: Call) -> None:
         turn = Turn(call, self)

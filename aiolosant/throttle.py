@@ -157,6 +157,15 @@ class Throttle:
         self._paused_until = -math.inf
         self._ticked = -math.inf
 
+    def acquire_at_once(self) -> float | None:
+        """As `acquire`, if nothing has to be waited for; None if it has."""
+        now = asyncio.get_running_loop().time()
+        if self._waiters or now < self._paused_until or self._pace.delay(now) > 0:
+            return None
+        self._tick()
+        self._pace.start(now)
+        return now
+
     async def acquire(self) -> float:
         """Wait for a turn; returns the time of its start, to be handed to `release` when the attempt has ended."""
         loop = asyncio.get_running_loop()
@@ -174,9 +183,10 @@ class Throttle:
 
     def release(self, started: float, *, refused: bool | None) -> None:
         """An attempt has ended: the server refused it with 429, took it, or (None) said nothing."""
-        self._tick()
-        self._pace.end(asyncio.get_running_loop().time(), started, refused=refused, waiting=bool(self._waiters))
-        self._admit()
+        now = self._tick()
+        self._pace.end(now, started, refused=refused, waiting=bool(self._waiters))
+        if self._waiters:
+            self._admit()
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for so long, because the server asked for it."""
@@ -195,13 +205,14 @@ class Throttle:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _tick(self) -> None:
+    def _tick(self) -> float:
         now = asyncio.get_running_loop().time()
         if self._paused_until > self._ticked:
             # A pause that the server asked for says nothing about its rate.
             self._pace.tick(min(now, self._paused_until), waited=False)
         self._pace.tick(now, waited=bool(self._waiters))
         self._ticked = now
+        return now
 
     def _admit(self) -> None:
         if self._timer is not None:
