@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME] [--json] [--scale FRACTION] [--latency SECONDS]`; without a name, our peers."""
+"""`python -m benchmarks [NAME] [--json] [--scale FRACTION] [--latency SECONDS]`; no name: the first two."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from . import emulator, faults, peers, reading, reconcile, throttle
+from . import emulator, faults, footprint, peers, reading, reconcile, throttle
 from .table import Row, show
 
 BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[Row]]]] = {
     "peers": peers.run,
+    "footprint": footprint.run,
     "faults": faults.run,
     "throttle": throttle.run,
     "prefetch": reading.run_prefetch,
@@ -26,15 +27,22 @@ BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[Row]]]] = {
 def main() -> None:
     """Run one benchmark and print its table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What the server counted.")
-    parser.add_argument("name", choices=BENCHMARKS, nargs="?", default="peers")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds that each answer takes, of peers alone")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("names", nargs="*", default=["peers", "footprint"], metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--scale", type=float, default=1.0, help="a fraction of the full size, for a quick look")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that each answer takes, of peers alone")
     arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     logging.getLogger("aiolosant").setLevel(logging.ERROR)
-    options = {"latency": arguments.latency} if arguments.latency else {}
-    rows: list[Row] = asyncio.run(BENCHMARKS[arguments.name](arguments.scale, **options))
-    print(json.dumps(rows, indent=2) if arguments.json else show(rows))  # noqa: T201 - what it is for
+    results: dict[str, list[Row]] = {}
+    for name in arguments.names:
+        options = {"latency": arguments.latency} if name == "peers" else {}
+        results[name] = asyncio.run(BENCHMARKS[name](arguments.scale, **options))
+        if not arguments.json:
+            print(show(results[name]), flush=True)  # noqa: T201 - what it is for
+    if arguments.json:
+        print(json.dumps(results, indent=2))  # noqa: T201 - as above
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+"""What the client takes of a machine: memory for long runs, time to import, and CPU as a collection grows.
+
+Memory is that of a process of its own, its peak above what it had when it was connected and warm.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from aiolosant import LosantClient
+
+from .arms import Ours
+from .canned import APPLICATION_ID, TOKEN, canned
+from .table import Row
+
+IMPORTS = 15
+SIZES = (1_000, 10_000, 50_000, 200_000)
+
+
+async def run(scale: float) -> list[Row]:
+    """All three."""
+    rows: list[Row] = []
+    for name, work in (("listed", _list), ("scanned", _scan), ("created from a generator", _create)):
+        count = int(200_000 * scale)
+        _say(f"{count:,} {name}")
+        rows.append(
+            {"what": f"peak memory, {count:,} {name}", "result": f"{_peak(work, count):.1f} MB above the start"}
+        )
+    rows.append(_imports())
+    for size in SIZES:
+        count = int(size * scale)
+        _say(f"scan of {count:,}")
+        rows.append({"what": f"CPU of a scan of {count:,}", "result": f"{await _scan_cost(count):.2f} us a group"})
+    return rows
+
+
+def _say(what: str) -> None:
+    print(f"{what} ...", file=sys.stderr)  # noqa: T201 - progress
+
+
+async def _list(losant: LosantClient, _count: int) -> None:
+    async for _ in losant.experience_groups.list(per_page=1000):
+        pass
+
+
+async def _scan(losant: LosantClient, _count: int) -> None:
+    async for _ in losant.experience_groups.scan():
+        pass
+
+
+async def _create(losant: LosantClient, count: int) -> None:
+    await Ours(losant).create(count, 32)
+
+
+def _peak(work: Callable[[LosantClient, int], Awaitable[None]], count: int) -> float:
+    """Megabytes that some work took at most, above what the client had to begin with."""
+    with canned(count) as url:
+        here, there = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(target=_measure, args=(there, url, work, count))
+        process.start()
+        there.close()
+        try:
+            return float(here.recv())
+        finally:
+            process.join()
+
+
+def _measure(pipe: Connection, url: str, work: Callable[[LosantClient, int], Awaitable[None]], count: int) -> None:
+    import asyncio
+
+    async def measure() -> float:
+        async with LosantClient(TOKEN, application_id=APPLICATION_ID, base_url=url) as losant:
+            await losant.experience_groups.list(per_page=1000).first()
+            await Ours(losant).create(100, 32)
+            start = _megabytes("VmRSS")
+            await work(losant, count)
+            return _megabytes("VmHWM") - start
+
+    pipe.send(asyncio.run(measure()))
+
+
+def _megabytes(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def _imports() -> Row:
+    _say("imports")
+    seconds: dict[str, list[float]] = {"aiohttp": [], "aiolosant": []}
+    for _ in range(IMPORTS):
+        for module, times in seconds.items():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, "-c", f"import {module}"], check=True)  # noqa: S603 - ours
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    ours, theirs = (statistics.median(seconds[module]) for module in ("aiolosant", "aiohttp"))
+    return {"what": "CPU of import aiolosant", "result": f"{ours / theirs:.2f} times that of import aiohttp"}
+
+
+async def _scan_cost(count: int) -> float:
+    with canned(count) as url:
+        async with LosantClient(TOKEN, application_id=APPLICATION_ID, base_url=url) as losant:
+            await _scan(losant, count)
+            costs = []
+            for _ in range(5):
+                gc.collect()
+                before, seen = time.process_time(), 0
+                while seen < 20_000:  # as often as it takes to be measured
+                    await _scan(losant, count)
+                    seen += count
+                costs.append((time.process_time() - before) / seen * 1e6)
+            return statistics.median(costs)
