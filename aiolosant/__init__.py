@@ -1,4 +1,17 @@
-"""The async client for Losant's Experience Groups: reads any number lazily, writes them concurrently and with care."""
+"""The async client for Losant's Experience Groups: reads any number lazily, writes them concurrently and with care.
+
+    async with LosantClient(token, application_id="575ec8687ae143cd83dc4a97") as losant:
+        async for group in losant.experience_groups.list(filter="my*group"):
+            print(group.name)
+
+`LosantClient` owns the session; its `experience_groups` are the verbs (`ExperienceGroups`): `list`, `scan`, `get`,
+`create`, `create_many`, `update` and `delete`. What is sent is a `NewExperienceGroup`, what comes back an
+`ExperienceGroup`. `by_name`, `by_tag` and `by_id` say what makes two groups the same, `Q` builds advanced queries,
+`RetryPolicy` says how persistent to be, and every error is a `LosantError`.
+
+Migrations are in `aiolosant.reconcile`, an embedded Losant is in `aiolosant.emulator`, fixtures for tests are in
+`aiolosant.pytest_plugin`. The API itself: https://docs.losant.com/rest-api/experience-groups/
+"""
 
 from typing import Any
 

@@ -16,7 +16,10 @@ from aiolosant import (
     Q,
     Query,
     RetryPolicy,
+    by_id,
+    by_name,
     by_tag,
+    reconcile,
 )
 
 
@@ -86,3 +89,28 @@ def clients() -> None:
     LosantClient(provider)
     LosantClient("token", retries=3)  # type: ignore[call-arg]
     LosantClient(lambda: "token")  # type: ignore[arg-type, return-value]
+
+
+async def reconciles(losant: LosantClient) -> None:
+    groups = losant.experience_groups
+    records = reconcile.read_records("groups.csv")
+    assert_type(records, list[reconcile.Record])
+    plan = await reconcile.plan(groups, records, match_by=by_id(), prune=True)
+    assert_type(plan, reconcile.Plan)
+    assert_type(plan.summary(), str)
+    await reconcile.plan(groups, [{"name": "mapping"}], match_by=by_name())
+    async for outcome in reconcile.apply(groups, plan, concurrency=32):
+        assert_type(outcome, reconcile.ChangeOutcome)
+        assert_type(outcome.change, reconcile.Change)
+        assert_type(outcome.group, ExperienceGroup | None)
+        if outcome.status == "stale":
+            print(outcome.error)  # noqa: T201 - never run
+        if outcome.status == "created":  # type: ignore[comparison-overlap]
+            pass
+    with reconcile.RecordWriter("groups.jsonl") as writer:
+        async for group in groups.scan():
+            writer.write(group)
+    await reconcile.plan(groups, records)  # type: ignore[call-arg]
+    await reconcile.plan(groups, records, match_by="name")  # type: ignore[arg-type]
+    reconcile.apply(groups, records)  # type: ignore[arg-type]
+    await groups.create(NewExperienceGroup("name"), unique_by=by_id())  # type: ignore[arg-type]
