@@ -170,6 +170,18 @@ def test_prune_by_tag_leaves_alone_what_does_not_carry_it() -> None:
             by_tag(TAG),
             ["line 1: 'A' is one of 2 groups with the tag key=1", "line 2: 'B' has no group tag 'key'"],
         ),
+        (  # nothing is said of two records that are the same for want of a tag, or of a parent
+            [{"name": "A"}, {"name": "B"}],
+            [],
+            by_tag(TAG),
+            ["line 1: 'A' has no group tag", "line 2: 'B' has no group tag"],
+        ),
+        (
+            [{"name": "A", "parentId": "x"}, {"name": "A", "parentId": "y"}],
+            [],
+            by_name(),
+            ["line 1: 'A' has the parentId 'x'", "line 2: 'A' has the parentId 'y'"],
+        ),
         (
             [{"id": hex_id(1), "name": "B"}, {"name": "A"}],
             [live(1, "A")],
