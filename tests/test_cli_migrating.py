@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from aiolosant.cli import console
 from aiolosant.cli.app import app
+from aiolosant.emulator import Fault
 from aiolosant.emulator.seed import synthetic
 
 from .served import Served
@@ -298,6 +299,25 @@ def test_a_killed_apply_is_resumed_by_another(served: Served, tmp_path: Path, nu
     assert served.run("apply", file).exit_code == 0
     assert served.paths() == paths_of(records)  # type: ignore[arg-type]  # as above
     assert served.run("plan", file).stdout == "400 unchanged\n"
+
+
+def test_a_second_interrupt_leaves_at_once(served: Served, tmp_path: Path) -> None:
+    """The first waits for an answer that does not come; the second does not."""
+    file = write(tmp_path / "groups.jsonl", TREE)
+    served.do(lambda: served.emulator.inject(Fault.SILENCE, method="POST"))
+    arguments = command("apply", file)
+    with subprocess.Popen(arguments, env=os.environ | served.environment, stdout=-1, stderr=-1) as process:  # noqa: S603 - ours
+        while not any(request.method == "POST" for request in served.emulator.requests):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        while b"letting what was sent settle" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"Traceback" not in complaints
+    assert complaints.endswith(b"aiolosant: interrupted\n")
 
 
 def test_an_emulator_is_seeded_from_a_file(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,3 +63,8 @@ def test_values_out_of_range_are_refused(arguments: dict[str, Any], kind: type[E
     """A policy names the argument that is wrong."""
     with pytest.raises(kind, match=message):
         RetryPolicy(**arguments)
+
+
+def test_the_defaults_are_promised() -> None:
+    """What a client does that is not told otherwise, in seconds but for the first."""
+    assert attrs.astuple(RetryPolicy()) == (5, 0.25, 30.0, 20.0, 2.0, 60.0)
