@@ -133,19 +133,25 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 @contextlib.contextmanager
-def settling_on_interrupt() -> Iterator[None]:
+def settling_on_interrupt(bars: Progress) -> Iterator[None]:
     """Let the first Ctrl-C cancel this task, which settles what is on the wire, and the second leave at once."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
-    def interrupt() -> None:
-        typer.echo("\naiolosant: letting what was sent settle; Ctrl-C again leaves at once", err=True)
+    def settle() -> None:
         loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, leave)
+        typer.echo("\naiolosant: letting what was sent settle; Ctrl-C again leaves at once", err=True)
         if task is not None:
             task.cancel()
 
+    def leave(_number: int, _frame: object) -> None:
+        bars.stop()  # which gives the terminal its cursor back
+        typer.echo("aiolosant: interrupted", err=True)
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # an exception would be settled as well, if it met the first on its way
+
     before = signal.getsignal(signal.SIGINT)
-    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGINT, settle)
     try:
         yield
     finally:

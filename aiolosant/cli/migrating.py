@@ -91,7 +91,7 @@ async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency
     if deletes:
         confirm(f"Delete {deletes:,} groups?", yes=yes)
     tally: Counter[str] = Counter()
-    with progress() as bars, settling_on_interrupt():
+    with progress() as bars, settling_on_interrupt(bars):
         bar = bars.add_task("applying", total=len(plan.changes))
         try:
             async with apply(groups, plan, concurrency=concurrency) as outcomes:
