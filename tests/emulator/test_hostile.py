@@ -220,6 +220,41 @@ def test_a_file_has_one_emulator(tmp_path: Path) -> None:
         Emulator(data=data)
 
 
+@pytest.mark.parametrize(
+    ("records", "complaint"),
+    [
+        ([{"id": "1", "name": "A"}, {"id": "1", "name": "B"}], "two records have the same id"),
+        ([{"id": "1", "name": "A", "parentId": "2"}, {"id": "2", "name": "B", "parentId": "1"}], "own ancestors"),
+        ([{"name": "A", "parentId": "f" * 24}], "is no group of this application"),
+        ([{"name": "A"}, {"id": "2"}], "record '2': Object missing required field `name`"),
+        ([{"name": "A", "groupTags": {"a b": "c"}}], "record 'A': "),
+    ],
+)
+async def test_a_bad_seed_makes_nothing(
+    emulator: Emulator, api: Api, records: list[dict[str, Any]], complaint: str
+) -> None:
+    """All or nothing, by the rules of the API."""
+    with pytest.raises(ValueError, match=complaint):
+        emulator.create_groups(records)
+    assert (await api("GET"))[1]["totalCount"] == 0
+
+
+async def test_a_seed_comes_in_any_order(emulator: Emulator, api: Api) -> None:
+    """Below each other and below what is there, with what only the server sets read over."""
+    first = emulator.create_groups([{"id": "b", "name": "B", "parentId": "a"}, {"id": "a", "name": "A", "count": 3}])
+    second = emulator.create_groups([{"name": "C", "parentId": first["b"]}])
+    items = {item["name"]: item for item in (await api("GET"))[1]["items"]}
+    assert items["C"]["ancestorIds"] == [first["a"], first["b"]]
+    assert list(second.values()) == [items["C"]["id"]]
+
+
+async def test_other_machines_are_let_in_when_asked() -> None:
+    """On every address; its own url is one that this machine can use."""
+    async with Emulator(host="0.0.0.0") as emulator, client_of(emulator) as losant:  # noqa: S104 - the subject
+        assert emulator.url.startswith("http://127.0.0.1:")
+        assert await losant.experience_groups.list().count() == 0
+
+
 async def test_a_compressed_body_is_refused(api: Api) -> None:
     """Losant documents none, so that one is no JSON, whether it is what it claims or not."""
     for body in (b"\x1f\x8b nonsense", gzip.compress(b'{"name": "x"}')):

@@ -311,6 +311,59 @@ async def test_what_has_come_meanwhile_is_found(emulator: Emulator, losant: Losa
     assert await state(losant) == wanted([record | {"id": record.get("id", "c")} for record in records])
 
 
+async def test_a_lookup_that_fails_fails_what_it_was_for(emulator: Emulator) -> None:
+    """Nothing is sent blindly: the creates that it was to tell of are failed, and what is below them skipped."""
+    async with client_of(emulator, retry=RetryPolicy(max_attempts=1)) as losant:
+        plan = await make_plan(losant, [{"id": "a", "name": "A"}, {"name": "B", "parentId": "a"}], by_name())
+        emulator.inject(Fault.UNAVAILABLE, method="GET")
+        outcomes = await carry_out(losant, plan)
+    assert [(outcome.change.path[-1], outcome.status) for outcome in outcomes] == [("A", "failed"), ("B", "skipped")]
+    assert "503" in str(outcomes[0].error)
+    assert {request.method for request in emulator.requests} == {"GET"}
+
+
+async def test_leaving_during_the_lookups_leaves_nothing(emulator: Emulator, losant: LosantClient) -> None:
+    """A timeout while everything waits for the first lookup: nothing was sent, and no task is left."""
+    plan = await make_plan(losant, [{"name": str(n)} for n in range(300)], by_name())
+    emulator.requests.clear()
+    emulator.inject(Fault.SILENCE, times=3)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await carry_out(losant, plan)
+    assert {request.method for request in emulator.requests} == {"GET"}
+
+
+@pytest.mark.parametrize(("method", "status"), [("PATCH", "stale"), ("DELETE", "existing")])
+async def test_what_vanishes_between_the_look_and_the_write(
+    emulator: Emulator, losant: LosantClient, method: str, status: str
+) -> None:
+    """Deleted by somebody in that moment: an update is stale, a delete has nothing to do."""
+    emulator.create_groups([{"name": "A"}, {"name": "Kept"}])
+    wanted = [{"name": "Kept"}] if method == "DELETE" else [{"name": "Kept"}, {"name": "A", "description": "new"}]
+    plan = await make_plan(losant, wanted, by_name(), prune=True)
+    get = emulator._store.get
+    looked = []
+
+    def vanishing(application_id: str, group_id: str) -> Any:
+        looked.append(group_id)
+        return get(application_id, group_id) if len(looked) == 1 else None
+
+    emulator._store.get = vanishing  # type: ignore[method-assign]  # somebody is quick
+    (outcome,) = await carry_out(losant, plan)
+    assert outcome.status == status
+
+
+async def test_an_update_whose_answers_are_all_lost_is_unknown(emulator: Emulator) -> None:
+    """It may have been done or not; planned again, it turns out."""
+    emulator.create_groups([{"name": "A"}])
+    records = [{"name": "A", "description": "new"}]
+    async with client_of(emulator, retry=RetryPolicy(max_attempts=2, first_delay=0)) as losant:
+        plan = await make_plan(losant, records, by_name())
+        emulator.inject(Fault.CUT_AFTER_WRITE, times=2, method="PATCH")
+        assert [outcome.status for outcome in await carry_out(losant, plan)] == ["unknown"]
+        assert not (await make_plan(losant, records, by_name())).changes
+
+
 async def test_deletes_run_children_first(emulator: Emulator, losant: LosantClient) -> None:
     """So that no child is handed to a grandparent on the way."""
     chain = [{"id": str(n), "name": str(n)} | ({"parentId": str(n - 1)} if n else {}) for n in range(20)]
