@@ -172,6 +172,26 @@ def test_what_is_not_done_is_told(served: Served, tmp_path: Path) -> None:
     assert "Use a token with the scope experienceGroups.post or all.Application." in forbidden.stderr
 
 
+def test_a_server_that_is_gone_ends_it(served: Served, tmp_path: Path) -> None:
+    """Not every change waits for attempts of its own; of what did not go well a part is told, and how much more."""
+    file = write(tmp_path / "groups.jsonl", [{"name": str(n)} for n in range(300)])
+    seen: list[str] = []
+
+    def cut_all_but_the_first(method: str) -> Fault | None:
+        seen.append(method)
+        return Fault.CUT_BEFORE_WRITE if seen[1:] else None
+
+    served.emulator._faults.next = cut_all_but_the_first  # the cable is pulled
+    result = served.run("apply", file, "--concurrency", "4")
+    assert result.exit_code == 1
+    assert set(seen) == {"GET"}
+    lines = result.stderr.splitlines()
+    assert sum(line.startswith("failed: + ") for line in lines) == 20
+    assert lines[20] == "aiolosant: the server cannot be reached any more; left"
+    assert lines[21].endswith("more; --json tells of each")
+    assert lines[22].startswith("aiolosant: 300 of 300 not done; to try again: ")
+
+
 def test_copy_matches_members(served: Served) -> None:
     """Users by email, endpoints by method and route, devices by name; what has no match is told first."""
     emulator = served.emulator

@@ -238,6 +238,10 @@ def emulator(
         Path | None, typer.Option(help="Groups to begin with, in any format that `apply` reads.", show_default=False)
     ] = None,
     groups: Annotated[int, typer.Option(min=0, help="Made-up groups to begin with: customers, sites, areas.")] = 0,
+    latency: Annotated[float, typer.Option(min=0, help="Milliseconds that each answer takes.")] = 0,
+    rate_limit: Annotated[
+        float | None, typer.Option(min=0.1, help="Requests a second; others get a 429.", show_default=False)
+    ] = None,
 ) -> None:
     """Serve an emulated Losant on this machine until it is interrupted.
 
@@ -252,6 +256,7 @@ def emulator(
             server = Emulator(port=port, host=host, data=data, token=token)
         except sqlite3.Error as error:
             raise ValueError(f"{data} cannot be used: {error}") from error
+        server.latency, server.rate_limit = latency / 1000, rate_limit
         await _serve(server, records, synthetic(groups))
 
     run(serve())

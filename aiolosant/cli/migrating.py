@@ -14,7 +14,7 @@ import typer
 
 from aiolosant import wire
 from aiolosant.client import LosantClient
-from aiolosant.errors import ConfigurationError
+from aiolosant.errors import ConfigurationError, TransportError
 from aiolosant.groups import ExperienceGroups
 from aiolosant.keys import ById, by_id, by_name, by_tag
 from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record, apply, compare, read_records
@@ -24,6 +24,9 @@ from aiolosant.reconcile.records import to_record, to_row
 from .console import CHANGES, FAILED, INTERRUPTED, client, confirm, printable, progress, settling_on_interrupt
 from .members import Mapped, Members, Row, count_members, drop, keep, matched, read_map
 from .reading import read_all
+
+# How many changes that did not go well are told of one by one.
+_SHOWN = 20
 
 
 def parsed_match_by(text: str) -> MatchBy:
@@ -91,6 +94,7 @@ async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency
     if deletes:
         confirm(f"Delete {deletes:,} groups?", yes=yes)
     tally: Counter[str] = Counter()
+    unreachable = 0
     with progress() as bars, settling_on_interrupt(bars):
         bar = bars.add_task("applying", total=len(plan.changes))
         try:
@@ -98,7 +102,15 @@ async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency
                 async for outcome in outcomes:
                     tally[outcome.status] += 1
                     bars.advance(bar)
-                    _tell(outcome, as_json=as_json)
+                    if as_json:
+                        _tell_as_json(outcome)
+                    elif not outcome.ok and _not_well(tally) <= _SHOWN:
+                        typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
+                    if outcome.status != "skipped":
+                        unreachable = unreachable + 1 if isinstance(outcome.error, TransportError) else 0
+                    if unreachable > _SHOWN + concurrency:
+                        typer.echo("aiolosant: the server cannot be reached any more; left", err=True)
+                        break
         except asyncio.CancelledError:
             done = tally["done"] + tally["existing"]
             typer.echo(f"interrupted after {done:,} of {len(plan.changes):,} changes; to go on: {_again()}", err=True)
@@ -106,22 +118,25 @@ async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency
     if plan.changes:
         counts = ", ".join(f"{count:,} {status}" for status, count in sorted(tally.items()))
         typer.echo(counts, err=say_to_stderr)
-    not_well = tally.total() - tally["done"] - tally["existing"]
-    if not_well:
-        typer.echo(f"aiolosant: {not_well:,} of {len(plan.changes):,} not done; to try again: {_again()}", err=True)
-    return FAILED if not_well else 0
+    if _not_well(tally) > _SHOWN and not as_json:
+        typer.echo(f"... and {_not_well(tally) - _SHOWN:,} more; --json tells of each", err=True)
+    not_done = len(plan.changes) - tally["done"] - tally["existing"]
+    if not_done:
+        typer.echo(f"aiolosant: {not_done:,} of {len(plan.changes):,} not done; to try again: {_again()}", err=True)
+    return FAILED if not_done else 0
 
 
-def _tell(outcome: ChangeOutcome, *, as_json: bool) -> None:
-    if as_json:
-        told = _as_object(outcome.change) | {"status": outcome.status}
-        if outcome.group is not None:
-            told["id"] = outcome.group.id
-        if outcome.error is not None:
-            told["error"] = str(outcome.error)
-        typer.echo(wire.encode(told))
-    elif not outcome.ok:
-        typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
+def _not_well(tally: Counter[str]) -> int:
+    return tally.total() - tally["done"] - tally["existing"]
+
+
+def _tell_as_json(outcome: ChangeOutcome) -> None:
+    told = _as_object(outcome.change) | {"status": outcome.status}
+    if outcome.group is not None:
+        told["id"] = outcome.group.id
+    if outcome.error is not None:
+        told["error"] = str(outcome.error)
+    typer.echo(wire.encode(told))
 
 
 def _again() -> str:
