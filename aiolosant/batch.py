@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 from .outcomes import BatchReport, Outcome
+from .paging import Closable
 from .run import Run
 
 
-class Batch:
+class Batch(Closable):
     """Outcomes of concurrent creates, as they complete or in the order of the input; an async iterator, walked once.
 
     Nothing is pulled or sent before the first outcome is asked for. What fails one item is its outcome; what would fail
@@ -57,14 +57,6 @@ class Batch:
         self._taken = True
         self._run.leave()
         await self._run.settle()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 class BatchWalker:

@@ -77,8 +77,8 @@ class Paginator(Generic[T]):
         return items
 
 
-class _Closable:
-    """What both iterators are."""
+class Closable:
+    """What can be left before its end: `async with` closes it."""
 
     async def aclose(self) -> None:
         """End the walk: there is nothing more in it."""
@@ -93,7 +93,7 @@ class _Closable:
         await self.aclose()
 
 
-class ItemIterator(_Closable, Generic[T]):
+class ItemIterator(Closable, Generic[T]):
     """One walk over the items of a list."""
 
     def __init__(self, pages: PageIterator[T]) -> None:
@@ -116,7 +116,7 @@ class ItemIterator(_Closable, Generic[T]):
         await self._pages.aclose()
 
 
-class PageIterator(_Closable, ABC, Generic[T]):
+class PageIterator(Closable, ABC, Generic[T]):
     """One walk over the pages of a list, for one consumer."""
 
     def __init__(self) -> None:

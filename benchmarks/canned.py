@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import multiprocessing
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
+
+from .served import spawned
 
 APPLICATION_ID = "575ec8687ae143cd83dc4a97"
 TOKEN = "canned"  # noqa: S105 - nobody checks it
@@ -51,16 +52,8 @@ def group(n: int) -> dict[str, Any]:
 @contextmanager
 def canned(count: int, *, latency: float = 0.0) -> Iterator[str]:
     """Serve `count` groups, each answer `latency` seconds late; gives the address."""
-    here, there = multiprocessing.Pipe()
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_run, args=(there, count, latency), daemon=True)
-    process.start()
-    there.close()  # so that it is noticed if the other end goes
-    try:
-        yield here.recv()
-    finally:
-        process.terminate()
-        process.join()
+    with spawned(_run, count, latency) as url:
+        yield url
 
 
 def _run(pipe: Connection, count: int, latency: float) -> None:

@@ -6,7 +6,6 @@ Memory is that of a process of its own, its peak above what it had when it was c
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import resource
 import statistics
 import subprocess
@@ -20,6 +19,7 @@ from aiolosant import LosantClient
 
 from .arms import Ours
 from .canned import APPLICATION_ID, TOKEN, canned
+from .served import spawned
 from .table import Row
 
 IMPORTS = 15
@@ -63,15 +63,8 @@ async def _create(losant: LosantClient, count: int) -> None:
 
 def _peak(work: Callable[[LosantClient, int], Awaitable[None]], count: int) -> float:
     """Megabytes that some work took at most, above what the client had to begin with."""
-    with canned(count) as url:
-        here, there = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=_measure, args=(there, url, work, count))
-        process.start()
-        there.close()
-        try:
-            return float(here.recv())
-        finally:
-            process.join()
+    with canned(count) as url, spawned(_measure, url, work, count) as megabytes:
+        return float(megabytes)
 
 
 def _measure(pipe: Connection, url: str, work: Callable[[LosantClient, int], Awaitable[None]], count: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
@@ -14,11 +14,10 @@ from aiolosant.emulator import Emulator
 
 
 @contextmanager
-def served(count: int, *, latency: float = 0.0) -> Iterator[dict[str, Any]]:
-    """Serve `count` groups of half a kilobyte, each answer `latency` seconds late; gives a client's arguments."""
-    print(f"seeding {count:,} ...", file=sys.stderr)  # noqa: T201 - progress
+def spawned(target: Callable[..., None], *arguments: object) -> Iterator[Any]:
+    """Run `target(pipe, *arguments)` in a process of its own; gives what it sends, and ends it."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, count, latency), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(target=target, args=(there, *arguments), daemon=True)
     process.start()
     there.close()  # so that it is noticed if the other end goes
     try:
@@ -26,6 +25,14 @@ def served(count: int, *, latency: float = 0.0) -> Iterator[dict[str, Any]]:
     finally:
         process.terminate()
         process.join()
+
+
+@contextmanager
+def served(count: int, *, latency: float = 0.0) -> Iterator[dict[str, Any]]:
+    """Serve `count` groups of half a kilobyte, each answer `latency` seconds late; gives a client's arguments."""
+    print(f"seeding {count:,} ...", file=sys.stderr)  # noqa: T201 - progress
+    with spawned(_serve, count, latency) as options:
+        yield options
 
 
 def _serve(pipe: Connection, count: int, latency: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from ..batch import Batch, BatchWalker
@@ -15,6 +14,7 @@ from ..groups import ExperienceGroups, check_range
 from ..keys import ById, ByName, ByTag, by_name
 from ..models import ExperienceGroup, NewExperienceGroup
 from ..outcomes import Outcome, Status
+from ..paging import Closable
 from ..run import Run, Turn
 from .diff import comparable, compare, differing
 from .model import Change, ChangeOutcome, ChangeStatus, MatchBy, Plan, Record
@@ -85,7 +85,7 @@ def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> App
     return Applying(_Engine(groups, plan).start(concurrency))
 
 
-class Applying:
+class Applying(Closable):
     """Outcomes of a plan as they complete: an async iterator, walked once.
 
     Nothing is sent before the first outcome is asked for. What would fail every change, such as a wrong token, ends it:
@@ -102,14 +102,6 @@ class Applying:
     async def aclose(self) -> None:
         """Send nothing more and wait for what is on the wire."""
         await self._batch.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 class _Walker:
