@@ -42,7 +42,7 @@ def exported(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def test_demo_builds_and_shows_a_tree() -> None:
     """The demo tells what the emulator counted, and reaches its limit of requests in flight."""
-    result = CliRunner().invoke(app, ["demo", "--groups", "50", "--concurrency", "5", "--latency", "1"])
+    result = CliRunner().invoke(app, ["demo", "--groups", "50", "--concurrency", "5", "--latency", "10"])
     assert result.exit_code == 0
     assert "Argentina" in result.output
     assert "5 of 5 allowed" in result.output
