@@ -369,10 +369,28 @@ async def test_deletes_run_children_first(emulator: Emulator, losant: LosantClie
     chain = [{"id": str(n), "name": str(n)} | ({"parentId": str(n - 1)} if n else {}) for n in range(20)]
     emulator.create_groups(chain)
     plan = await make_plan(losant, chain[:1], by_name(), prune=True)
-    emulator.requests.clear()
+    emulator.latency, emulator.peak_in_flight = 0.002, 0
     outcomes = await carry_out(losant, plan, concurrency=8)
+    assert emulator.peak_in_flight == 1  # each waits for the one below it
     assert [outcome.change.path[-1] for outcome in outcomes] == [str(n) for n in range(19, 0, -1)]
     assert {outcome.status for outcome in outcomes} == {"done"}
+
+
+async def test_no_more_are_under_way_than_asked_for(emulator: Emulator, losant: LosantClient) -> None:
+    """Creates, updates and deletes alike, by the server's count."""
+    emulator.create_groups({"name": f"{kind} {n}"} for kind in ("changed", "old") for n in range(20))
+    records = [{"name": f"new {n}"} for n in range(20)]
+    records += [{"name": f"changed {n}", "description": "x"} for n in range(20)]
+    plan = await make_plan(losant, records, by_name(), prune=True)
+    assert plan.summary() == "20 to create, 20 to update, 20 to delete, 0 unchanged"
+    emulator.latency, emulator.peak_in_flight = 0.005, 0
+    assert {outcome.status for outcome in await carry_out(losant, plan, concurrency=3)} == {"done"}
+    # The one lookup for all creates goes beside the changes.
+    assert 3 <= emulator.peak_in_flight <= 4
+    kept = await make_plan(losant, records[:20], by_name(), prune=True)
+    emulator.peak_in_flight = 0
+    assert {outcome.status for outcome in await carry_out(losant, kept, concurrency=3)} == {"done"}
+    assert emulator.peak_in_flight == 3
 
 
 async def test_groups_trade_places(emulator: Emulator, losant: LosantClient) -> None:
