@@ -162,7 +162,7 @@ class Throttle:
         now = asyncio.get_running_loop().time()
         if self._waiters or now < self._paused_until or self._pace.delay(now) > 0:
             return None
-        self._tick()
+        self._tick(now)
         self._pace.start(now)
         return now
 
@@ -170,7 +170,7 @@ class Throttle:
         """Wait for a turn; returns the time of its start, to be handed to `release` when the attempt has ended."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[float] = loop.create_future()
-        self._tick()
+        self._tick(loop.time())
         self._waiters.append(turn)
         self._admit()
         try:
@@ -183,15 +183,16 @@ class Throttle:
 
     def release(self, started: float, *, refused: bool | None) -> None:
         """An attempt has ended: the server refused it with 429, took it, or (None) said nothing."""
-        now = self._tick()
+        now = asyncio.get_running_loop().time()
+        self._tick(now)
         self._pace.end(now, started, refused=refused, waiting=bool(self._waiters))
         if self._waiters:
             self._admit()
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for so long, because the server asked for it."""
-        self._tick()
         now = asyncio.get_running_loop().time()
+        self._tick(now)
         if now >= self._paused_until:  # the others of a wave ask for the same pause
             self._pace.emphasize(now)
         self._paused_until = max(self._paused_until, now + seconds)
@@ -205,21 +206,19 @@ class Throttle:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _tick(self) -> float:
-        now = asyncio.get_running_loop().time()
+    def _tick(self, now: float) -> None:
         if self._paused_until > self._ticked:
             # A pause that the server asked for says nothing about its rate.
             self._pace.tick(min(now, self._paused_until), waited=False)
         self._pace.tick(now, waited=bool(self._waiters))
         self._ticked = now
-        return now
 
     def _admit(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._tick()
         loop = asyncio.get_running_loop()
+        self._tick(loop.time())
         while self._waiters:
             if self._waiters[0].done():  # its caller was cancelled
                 self._waiters.popleft()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import random
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -177,27 +176,29 @@ class Transport:
         refused = None
         try:
             session = self._ready_session()
-            if call.left() <= 0:
+            seconds = min(self.retry.attempt_timeout, call.left())
+            if seconds <= 0:
                 raise call.out_of_time()
-            doubtful_before = call.doubtful
-            with self._wire_taken(call):
-                attempt = await self._attempt(session, request, token, min(self.retry.attempt_timeout, call.left()))
-                call.doubtful = doubtful_before or attempt.proof is Proof.UNKNOWN
+            attempt = await self._attempt_on_wire(session, request, token, call, seconds)
             if attempt.status is not None:
                 refused = attempt.status == 429
             return attempt
         finally:
             self._throttle.release(started, refused=refused)
 
-    @contextlib.contextmanager
-    def _wire_taken(self, call: Call) -> Iterator[None]:
+    async def _attempt_on_wire(
+        self, session: aiohttp.ClientSession, request: Request[T], token: Secret, call: Call, seconds: float
+    ) -> Attempt[T]:
+        doubtful_before = call.doubtful
         call.attempts += 1
         # Until the attempt has told how it ended; a cancellation in its middle leaves it at that.
         call.on_wire = call.doubtful = True
         self._on_wire += 1
         self._quiet.clear()
         try:
-            yield
+            attempt = await self._attempt(session, request, token, seconds)
+            call.doubtful = doubtful_before or attempt.proof is Proof.UNKNOWN
+            return attempt
         finally:
             call.on_wire = False
             self._on_wire -= 1
