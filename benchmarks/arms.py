@@ -42,11 +42,13 @@ class Ours:
         async with LosantClient(TOKEN, application_id=APPLICATION_ID, base_url=url) as losant:
             yield cls(losant)
 
-    async def list(self, per_page: int, prefetch: int = 0) -> int:
-        """Read all groups; returns how many."""
+    async def read(self, per_page: int, prefetch: int = 0, kept: list[Any] | None = None) -> int:
+        """Read all groups, and keep them; returns how many."""
         count = 0
         async for group in self._groups.list(per_page=per_page, prefetch=prefetch):
             count += bool(group.name)
+            if kept is not None:
+                kept.append(group)
         return count
 
     async def create(self, count: int, concurrency: int) -> int:
@@ -84,13 +86,15 @@ class Floor:
         async with self._session.get(PATH, params=params) as response:
             return orjson.loads(await response.read())
 
-    async def list(self, per_page: int, prefetch: int = 0) -> int:  # noqa: ARG002 - page after page
-        """Read all groups; returns how many."""
+    async def read(self, per_page: int, prefetch: int = 0, kept: list[Any] | None = None) -> int:  # noqa: ARG002 - page after page
+        """Read all groups, and keep them; returns how many."""
         count = number = 0
         while True:
             page = await self._page(number, per_page)
             for group in page["items"]:
                 count += bool(group["name"])
+                if kept is not None:
+                    kept.append(group)
             number += 1
             if count >= page["totalCount"]:
                 return count
@@ -126,11 +130,11 @@ class Official:
         """Make it; it connects for each call."""
         yield cls(Client(auth_token=TOKEN, url=url))
 
-    async def list(self, per_page: int, prefetch: int = 0) -> int:  # noqa: ARG002 - page after page
-        """Read all groups; returns how many."""
-        return await asyncio.to_thread(self._list, per_page)
+    async def read(self, per_page: int, prefetch: int = 0, kept: list[Any] | None = None) -> int:  # noqa: ARG002 - as above
+        """Read all groups, and keep them; returns how many."""
+        return await asyncio.to_thread(self._read, per_page, kept)
 
-    def _list(self, per_page: int) -> int:
+    def _read(self, per_page: int, kept: list[Any] | None) -> int:
         count = number = 0
         while True:
             page = self._client.experience_groups.get(
@@ -138,6 +142,8 @@ class Official:
             )
             for group in page["items"]:
                 count += bool(group["name"])
+                if kept is not None:
+                    kept.append(group)
             number += 1
             if count >= page["totalCount"]:
                 return count
@@ -189,8 +195,8 @@ class Script:
         async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=60) as client:
             yield cls(client)
 
-    async def list(self, per_page: int, prefetch: int = 0) -> int:  # noqa: ARG002 - page after page
-        """Read all groups; returns how many."""
+    async def read(self, per_page: int, prefetch: int = 0, kept: list[Any] | None = None) -> int:  # noqa: ARG002 - page after page
+        """Read all groups, and keep them; returns how many."""
         count = number = 0
         while True:
             response = await self._client.get(PATH, params={"page": number, "perPage": per_page})
@@ -198,6 +204,8 @@ class Script:
             page = response.json()
             for group in map(_Group.model_validate, page["items"]):
                 count += bool(group.name)
+                if kept is not None:
+                    kept.append(group)
             number += 1
             if count >= page["totalCount"]:
                 return count

@@ -34,15 +34,17 @@ class _Job:
 async def run(scale: float, latency: float = 0.0) -> list[Row]:
     """Every job, all its arms in turn, again and again; `latency` in seconds for those that name none."""
     jobs = [
-        _Job("list 20,000 by 1,000", int(20_000 * scale), latency, lambda arm: arm.list(1000), ROUNDS),
-        _Job("list 20,000 by 100", int(20_000 * scale), latency, lambda arm: arm.list(100), ROUNDS),
+        _Job("list 20,000 by 1,000", int(20_000 * scale), latency, lambda arm: arm.read(1000, kept=[]), ROUNDS),
+        _Job("list 20,000 by 100", int(20_000 * scale), latency, lambda arm: arm.read(100, kept=[]), ROUNDS),
+        _Job("walk 20,000 by 1,000", int(20_000 * scale), latency, lambda arm: arm.read(1000), ROUNDS),
+        _Job("walk 20,000 by 100", int(20_000 * scale), latency, lambda arm: arm.read(100), ROUNDS),
         _Job("create 5,000, 32 at a time", 1, latency, lambda arm: arm.create(int(5000 * scale), 32), 5),
         _Job("create 3,000 at 50 ms, 64", 1, 0.05, lambda arm: arm.create(int(3000 * scale), 64), 3, (Ours, Floor)),
         _Job(
-            "list 5,000 at 50 ms by 100",
+            "walk 5,000 at 50 ms by 100",
             int(5000 * scale),
             0.05,
-            lambda arm: arm.list(100, prefetch=8),
+            lambda arm: arm.read(100, prefetch=8),
             3,
             (Ours, Floor, Official),
         ),
