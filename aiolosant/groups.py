@@ -12,9 +12,10 @@ from . import wire
 from .attempt import Request
 from .batch import Batch
 from .call import Call
-from .creation import MOST_KEYS, ExactlyOnce
+from .creation import ExactlyOnce
 from .errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
 from .keys import ByName, ByTag, Identity
+from .lookups import MOST_KEYS
 from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes, check_id
 from .outcomes import Outcome, Status
 from .paging import KeysetPages, NumberedPages, Paginator

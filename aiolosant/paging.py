@@ -165,8 +165,8 @@ class NumberedPages(PageIterator[T]):
         fetch: Callable[[int, int], Awaitable[Page[T]]],
         *,
         per_page: int,
-        offset: int = 0,
-        prefetch: int = 0,
+        offset: int,
+        prefetch: int,
     ) -> None:
         super().__init__()
         self._fetch = fetch

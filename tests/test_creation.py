@@ -465,6 +465,45 @@ async def test_nothing_is_settled_for_a_batch_that_was_left(emulator: Emulator, 
     assert [request.method for request in emulator.requests] == ["GET", "POST"]
 
 
+async def test_a_resent_create_that_was_left_on_the_wire_stays_in_doubt(emulator: Emulator) -> None:
+    """Its first attempt may still land, and nobody is left to look whether it did."""
+    async with client_of(emulator, retry=QUICK) as losant:
+        batch = losant.experience_groups.create_many(tenants(1), unique_by=by_name())
+        emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
+        walk = asyncio.create_task(anext(batch))
+        while sum(request.method == "GET" for request in emulator.requests) < 3:
+            await asyncio.sleep(0)
+        emulator.latency = 0.05
+        while sum(request.method == "POST" for request in emulator.requests) < 2:
+            await asyncio.sleep(0)
+        walk.cancel()
+        await asyncio.gather(walk, return_exceptions=True)
+        report = await batch.report()
+    assert (report.created, len(report.unknown)) == (0, 1)
+    assert [request.method for request in emulator.requests] == ["GET", "POST", "GET", "GET", "POST"]
+
+
+async def test_leaving_a_batch_looks_up_nothing_more(emulator: Emulator, losant: LosantClient) -> None:
+    """Keys that still wait for others to share their query are not asked for."""
+    batch = losant.experience_groups.create_many(tenants(3), unique_by=by_name())
+    walk = asyncio.create_task(anext(batch))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    walk.cancel()
+    await asyncio.gather(walk, return_exceptions=True)
+    await asyncio.sleep(0.03)  # three times what they would have waited
+    assert emulator.requests == []
+
+
+async def test_a_refusal_is_raised_as_it_is(emulator: Emulator, losant: LosantClient) -> None:
+    """What the server refused at once was never in doubt."""
+    orphan = NewExperienceGroup("a", parent_id="0" * 24)
+    with pytest.raises(BadRequestError):
+        await losant.experience_groups.create(orphan, unique_by=by_name())
+    report = await losant.experience_groups.create_many([orphan], unique_by=by_name()).report()
+    assert isinstance(report.failed[0].error, BadRequestError)
+
+
 async def test_a_create_that_ran_out_of_time_says_where(emulator: Emulator) -> None:
     """A lookup that was not answered in time ends in an error that names the create and that it was never sent."""
     emulator.inject(Fault.SILENCE, times=9)

@@ -19,6 +19,7 @@ ORDER = [
         "outcomes",
         "run",
         "batch",
+        "lookups",
         "creation",
         "groups",
         "client",

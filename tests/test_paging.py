@@ -1,6 +1,7 @@
 """Walking lists, over pages made up on the spot."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -274,6 +275,79 @@ async def test_further_pages_are_on_the_way_in_order() -> None:
     seen += [item async for item in walk]
     assert seen == list(range(1, 100))
     assert Counter(number for number, _ in pages.asked) == {n: 2 if n == 3 else 1 for n in range(10)}
+
+
+async def test_a_page_that_failed_and_that_nobody_wanted_is_no_complaint() -> None:
+    """Looked ahead for, failed, and left: the fixture over all tests would hear of it."""
+    pages = Pages(range(100))
+
+    async def fetch(number: int, per_page: int) -> Page[int]:
+        if number:
+            raise TransportError("cut")
+        return await pages.fetch(number, per_page)
+
+    walk = aiter(numbered(fetch, 10, prefetch=4))
+    await anext(walk)
+    await asyncio.sleep(0)
+    await walk.aclose()
+    del walk
+    gc.collect()
+
+
+async def test_closing_waits_for_what_is_on_the_way() -> None:
+    """When `aclose` returns, nothing of the walk is under way any more."""
+    pages = Pages(range(100))
+    ended = 0
+
+    async def fetch(number: int, per_page: int) -> Page[int]:
+        nonlocal ended
+        page = await pages.fetch(number, per_page)
+        if number:
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                await asyncio.sleep(0)
+                ended += 1
+        return page
+
+    walk = aiter(numbered(fetch, 10, prefetch=4))
+    await anext(walk)
+    await asyncio.sleep(0)
+    await walk.aclose()
+    assert ended == 4
+
+
+async def test_a_server_that_gives_fewer_all_at_once() -> None:
+    """The pages that were on the way are of the wrong size, and are asked for anew."""
+    pages = Pages(range(100), limit=10)
+
+    async def fetch(number: int, per_page: int) -> Page[int]:
+        if number == 3 and per_page == 10:
+            pages.limit = 5
+        return await pages.fetch(number, per_page)
+
+    assert await numbered(fetch, 10, prefetch=4).to_list() == list(range(100))
+
+
+async def test_a_list_that_shrinks_leaves_nothing_on_the_way() -> None:
+    """Pages that were asked for and are beyond the new end are not waited for."""
+    pages = Pages(range(100))
+    cancelled = 0
+
+    async def fetch(number: int, per_page: int) -> Page[int]:
+        nonlocal cancelled
+        if number > 1:
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                cancelled += 1
+        if number == 1:
+            pages.items = list(range(20))
+        return await pages.fetch(number, per_page)
+
+    assert await numbered(fetch, 10, prefetch=4).to_list() == list(range(20))
+    await asyncio.sleep(0)
+    assert cancelled == 3
 
 
 @pytest.mark.parametrize("leave", ["break", "aclose", "del"])

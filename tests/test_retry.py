@@ -55,6 +55,7 @@ def test_retry_after_is_read_as_a_number_or_a_date(header: str | None, seconds: 
         ({"first_delay": -1}, ValueError, "first_delay must be 0 or more seconds, not -1"),
         ({"max_delay": float("nan")}, ValueError, "max_delay must be 0 or more seconds"),
         ({"attempt_timeout": 0}, ValueError, "attempt_timeout must be more than 0 seconds"),
+        ({"attempt_timeout": float("inf")}, ValueError, "attempt_timeout must be more than 0 seconds"),
         ({"settle_time": float("inf")}, ValueError, "settle_time must be 0 or more seconds"),
         ({"max_pause": -0.1}, ValueError, "max_pause must be 0 or more seconds"),
     ],

@@ -103,7 +103,6 @@ class _Comparison:
                 self.parents[n] = parent_id.lower()
                 self.named.add(parent_id.lower())
             else:
-                self.parents[n] = None
                 self._complain(n, f"has the parentId {parent_id!r}, which is no record's id and no live group's")
         self.forest = Forest(self.parents)
         for cycle in self.forest.cycles():

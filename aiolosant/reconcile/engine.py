@@ -8,10 +8,10 @@ from typing import Any, Self
 
 from ..batch import Batch, BatchWalker
 from ..call import Call
-from ..creation import MOST_KEYS
 from ..errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
 from ..groups import ExperienceGroups, check_range
 from ..keys import ById, ByName, ByTag, by_name
+from ..lookups import MOST_KEYS
 from ..models import ExperienceGroup, NewExperienceGroup
 from ..outcomes import Outcome, Status
 from ..paging import Closable

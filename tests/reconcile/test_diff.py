@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import pytest
 
 from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_id, by_name, by_tag
@@ -206,6 +207,19 @@ def test_what_cannot_be_is_told_all_at_once(
     assert len(caught.value.problems) == len(problems)
     for told, problem in zip(caught.value.problems, problems, strict=True):
         assert told.startswith(problem)
+
+
+def test_ids_are_the_same_in_any_case() -> None:
+    """Hex digits are what they are; a parent that is written otherwise is no move."""
+    group = live(0xB, "B", 0xA)
+    loud = attrs.evolve(group, parent_id=(group.parent_id or "").upper())
+    assert diff([{"name": "B", "parentId": hex_id(0xA)}], [live(0xA, "A"), loud], by_name()) == []
+    assert diff([{"name": "B", "parentId": hex_id(0xA).upper()}], [live(0xA, "A"), group], by_name()) == []
+
+
+def test_nothing_is_deleted_unless_asked_for() -> None:
+    """`prune` is an option."""
+    assert compare([], [live(1, "A")], match_by=by_name()).changes == ()
 
 
 def test_prune_needs_to_know_what_it_deletes() -> None:
