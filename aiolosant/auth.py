@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 
 from .errors import ConfigurationError
@@ -87,7 +88,10 @@ class Auth:
 
     async def _ask_provider(self) -> Secret:
         assert self._provider is not None  # noqa: S101 - a token that is text is never asked for
-        return _checked(await self._provider())
+        asked = self._provider()
+        if not inspect.isawaitable(asked):
+            raise TypeError(f"token must be text or an async callable; what was called gave {type(asked).__name__}")
+        return _checked(await asked)
 
     def _answered(self, task: asyncio.Task[Secret]) -> None:
         self._asking = None

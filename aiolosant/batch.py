@@ -27,7 +27,7 @@ class Batch(Closable):
 
     def __aiter__(self) -> BatchWalker:
         if self._taken:
-            raise RuntimeError("a batch is walked once; create_many() makes another")
+            raise RuntimeError("this is walked once; make another")
         self._taken = True
         return BatchWalker(self._run)
 

@@ -59,11 +59,11 @@ class Call:
         """The awaitable's result; the clock stands still, if the call is patient."""
         if not self.patient:
             return await self.wait_for(awaitable)
-        left = self.left()
+        before = asyncio.get_running_loop().time()
         try:
             return await awaitable
         finally:
-            self._deadline += left - self.left()
+            self._deadline += asyncio.get_running_loop().time() - before
 
     def out_of_time(self) -> RequestTimeoutError:
         """The error that says so."""

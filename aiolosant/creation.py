@@ -104,12 +104,8 @@ class ExactlyOnce:
     async def _create(self, group: NewExperienceGroup, turn: Turn, *, fresh: bool) -> tuple[ExperienceGroup, bool]:
         key = self._key_of(group)
         async with self._alone(key, turn):
-            if not fresh:
-                # A batch item has not had its turn yet: its time starts with that.
-                looking = self._lookup(key)
-                there = await (looking if turn.call.patient else turn.call.wait_for(looking))
-                if there:
-                    return there, False
+            if not fresh and (there := await turn.call.wait_patiently_for(self._lookup(key))):
+                return there, False
             await turn.take()
             return await self._send(group, key, turn), True
 
@@ -118,10 +114,7 @@ class ExactlyOnce:
         """Wait for whoever else in this client creates the same group, who will leave it there to be found."""
         locks, full_key = self._transport.key_locks, (self._scope, self._identity, key)
         lock = locks.setdefault(full_key, asyncio.Lock())
-        if turn.call.patient:
-            await lock.acquire()
-        else:
-            await turn.call.wait_for(lock.acquire())
+        await turn.call.wait_patiently_for(lock.acquire())
         try:
             yield
         finally:

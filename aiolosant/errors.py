@@ -145,7 +145,11 @@ class NotFoundError(ApiError):
 class RateLimitError(ApiError):
     """429: too many requests."""
 
-    advice = "Wait, then go on; with max_in_flight= fewer requests are under way at a time."
+    @property
+    def advice(self) -> str:  # type: ignore[override]  # the server may say how long
+        """What to do, and for how long."""
+        wait = "Wait" if self.retry_after is None else f"Wait {self.retry_after:g} seconds, as the server asks"
+        return f"{wait}, then go on; with max_in_flight= fewer requests are under way at a time."
 
 
 class ServerError(ApiError):

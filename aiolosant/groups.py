@@ -330,7 +330,7 @@ def _checked_filter(value: object) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"filter is no valid Unicode text: {error}") from None
-    return value.strip()
+    return value if value.strip() else ""
 
 
 def _checked_query(query: object) -> dict[str, Any]:

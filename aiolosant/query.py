@@ -103,6 +103,8 @@ class IdField(_Field):
     """A field that holds an id, or several of them: then one that fulfils the condition is enough."""
 
     def _checked(self, value: Any) -> str:
+        if value is None:
+            raise TypeError(f"{self._name} is compared with None by is_null() and is_not_null()")
         return check_id(self._name, value)
 
     def in_(self, *ids: str) -> Query:
@@ -255,6 +257,8 @@ class Tags:
 
 
 def _tag_text(value: object) -> str:
+    if value is None:
+        raise TypeError("group_tags are compared with None by is_null() and is_not_null()")
     if not isinstance(value, str):
         raise TypeError(f"group_tags are compared with text, not {type(value).__name__}")
     if len(value) > _MOST_TAG_TEXT:

@@ -154,7 +154,7 @@ class Run:
     def look_for_room(self) -> None:
         """Pull more, if that may be."""
         self._wake.set()
-        if self._async_items and self._may_pull():
+        if self._async_items is not None and self._may_pull():
             self._room.set()
 
     def check_open(self) -> None:
@@ -230,7 +230,7 @@ class Run:
         self._at_end()
 
     def _pull(self) -> None:
-        if self._async_items:
+        if self._async_items is not None:
             if self._may_pull():
                 self._room.set()
             if not self._pulling and not self._exhausted and not self._stopped:

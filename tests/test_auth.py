@@ -151,3 +151,10 @@ def test_a_short_token_leaves_other_words_alone() -> None:
     """A token is masked wherever it stands, one that is part of every word only where a header has it."""
     assert Secret("t").masked_in(b"cannot connect: Bearer t") == b"cannot connect: Bearer ***"
     assert Secret("long-enough").masked_in(b"cannot use long-enough") == b"cannot use ***"
+
+
+async def test_a_provider_that_cannot_be_awaited_is_told_of() -> None:
+    """A plain function is the commonest slip."""
+    auth = Auth(lambda: "secret-token")  # type: ignore[arg-type, return-value]  # it is what the test is about
+    with pytest.raises(TypeError, match="text or an async callable; what was called gave str"):
+        await auth.token()

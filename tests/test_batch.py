@@ -523,3 +523,25 @@ async def test_a_refused_item_of_a_slow_input_is_told_at_once(losant: LosantClie
         statuses.append(outcome.status)
         told.set()
     assert statuses == ["failed", "created"]
+
+
+async def test_an_input_that_says_it_is_empty_is_asked_all_the_same(losant: LosantClient) -> None:
+    """An async iterator with a length, such as a queue's, is no empty iterable."""
+
+    class Queue:
+        def __init__(self) -> None:
+            self.left = 3
+
+        def __len__(self) -> int:
+            return 0
+
+        def __aiter__(self) -> "Queue":
+            return self
+
+        async def __anext__(self) -> NewExperienceGroup:
+            if not self.left:
+                raise StopAsyncIteration
+            self.left -= 1
+            return NewExperienceGroup(f"Tenant {self.left}")
+
+    assert (await losant.experience_groups.create_many(Queue()).report()).created == 3

@@ -7,7 +7,7 @@ import pytest
 
 import aiolosant
 from aiolosant import errors
-from aiolosant.errors import LosantError
+from aiolosant.errors import LosantError, RateLimitError
 
 ERRORS = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, LosantError)]
 
@@ -64,3 +64,11 @@ def test_an_error_that_carries_a_report_of_itself_pickles() -> None:
 def test_a_timeout_is_also_a_timeout_error() -> None:
     """`except TimeoutError` catches ours."""
     assert issubclass(errors.RequestTimeoutError, TimeoutError)
+
+
+def test_a_refusal_for_a_while_says_for_how_long() -> None:
+    """What the server asked for is what to do."""
+    error = RateLimitError(429, "RateLimit", "too many", "GET", "/x")
+    assert "Wait, then go on" in str(error)
+    error.retry_after = 100.0
+    assert "Wait 100 seconds, as the server asks, then go on" in str(error)

@@ -155,3 +155,12 @@ async def test_ids_are_checked_before_they_reach_a_path(emulator: Emulator, losa
     with pytest.raises(TypeError, match="group must be a NewExperienceGroup, not dict"):
         await groups.create({"name": "a"})  # type: ignore[arg-type]  # as above
     assert emulator.requests == []
+
+
+async def test_a_filter_is_sent_as_it_is(losant: LosantClient) -> None:
+    """Blanks are characters of names; a filter of nothing else is none."""
+    groups = losant.experience_groups
+    for name in (" lead", "leader"):
+        await groups.create(NewExperienceGroup(name))
+    assert [group.name async for group in groups.list(filter=" lead*")] == [" lead"]
+    assert await groups.list(filter="  ").count() == 2

@@ -90,7 +90,7 @@ def test_more_than_a_hundred_conditions_become_a_tree() -> None:
     ("build", "kind", "message"),
     [
         (lambda: Q.id == "x", ValueError, "id must be 24 hex digits"),
-        (lambda: Q.parent_id == None, TypeError, "parentId must be text"),  # noqa: E711 - it is what the test is about
+        (lambda: Q.parent_id == None, TypeError, "parentId is compared with None by is_null"),  # noqa: E711 - it is what the test is about
         (lambda: Q.id.in_(*[ID] * 101), ValueError, "100 values at once, not 101"),
         (lambda: Q.name == 5, TypeError, "name is compared with text, not int"),
         (lambda: Q.name.startswith(""), ValueError, "not empty"),
@@ -100,6 +100,7 @@ def test_more_than_a_hundred_conditions_become_a_tree() -> None:
         (lambda: Q.creation_date > True, TypeError, "not bool"),
         (lambda: Q.creation_date.contains(5), TypeError, "parts of text, not int"),  # type: ignore[arg-type]  # as above
         (lambda: Q.group_tags["a b"], ValueError, "a key of group_tags must be"),
+        (lambda: Q.group_tags["a"] != None, TypeError, "group_tags are compared with None by is_null"),  # noqa: E711 - as above
         (lambda: Q.group_tags["a"] == 5, TypeError, "group_tags are compared with text"),
         (lambda: Q.group_tags["a"] == "x" * 256, ValueError, "at most 255"),
         (lambda: Q.group_tags["a"].in_(*"a" * 101), ValueError, "100 values"),

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+import attrs
+
 from ..batch import Batch, BatchWalker
 from ..call import Call
 from ..errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
@@ -54,13 +56,14 @@ async def plan(
 
 def _checked_record(record: object, n: int) -> Record:
     if isinstance(record, Record):
-        return record
+        try:
+            group = NewExperienceGroup(**record.fields)
+        except (TypeError, ValueError) as problem:
+            raise type(problem)(f"records[{n}]: {problem}") from None
+        return attrs.evolve(record, fields={name: getattr(group, name) for name in record.fields})
     if not isinstance(record, Mapping):
         raise TypeError(f"records[{n}] must be a Record or a mapping, not {type(record).__name__}")
-    try:
-        return to_record(record, f"records[{n}]")
-    except ValueError as problem:
-        raise ValueError(f"records[{n}]: {problem}") from None
+    return to_record(record, f"records[{n}]")
 
 
 def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> Applying:
@@ -95,9 +98,15 @@ class Applying(Closable):
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
+        self._walker: _Walker | None = None
 
     def __aiter__(self) -> _Walker:
         return _Walker(aiter(self._batch))
+
+    async def __anext__(self) -> ChangeOutcome:
+        if self._walker is None:
+            self._walker = aiter(self)
+        return await anext(self._walker)
 
     async def aclose(self) -> None:
         """Send nothing more and wait for what is on the wire."""
@@ -112,7 +121,11 @@ class _Walker:
         return self
 
     async def __anext__(self) -> ChangeOutcome:
-        outcome = await anext(self._walker)
+        try:
+            outcome = await anext(self._walker)
+        except LosantError as error:
+            error.report = None  # it would tell of creates, and these are changes
+            raise
         step: Any = outcome.request
         return ChangeOutcome(step.change, _status_of(outcome), outcome.group, outcome.error)
 
@@ -198,14 +211,16 @@ class _Engine:
     async def _look_ahead(self, places: list[int]) -> None:
         for start in range(0, len(places), MOST_KEYS):
             chunk = places[start : start + MOST_KEYS]
-            groups = [NewExperienceGroup(**self._changes[place].fields) for place in chunk]
-            answers = await asyncio.gather(*map(self._once.look, groups), return_exceptions=True)
+            answers = await asyncio.gather(*map(self._look, chunk), return_exceptions=True)
             for place, answer in zip(chunk, answers, strict=True):
                 if isinstance(answer, BaseException):
                     self._found[place].set_exception(answer)
                     self._found[place].exception()  # seen: perhaps nobody comes to ask
                 else:
                     self._found[place].set_result(answer)
+
+    async def _look(self, place: int) -> ExperienceGroup | None:
+        return await self._once.look(NewExperienceGroup(**self._changes[place].fields))
 
     async def _do(self, index: int, step: Step, _prepared: object, turn: Turn) -> Outcome:
         outcome = await self._outcome(index, step, turn)

@@ -41,13 +41,21 @@ def to_record(mapping: Mapping[str, Any], place: str = "a record") -> Record:
     """A record out of a group in the shape in which the API lists it; null is absent, but for a device query.
 
     Raises:
-        ValueError: A field is missing, unknown, of a wrong type or beyond its limit; the message names it.
+        ValueError: A field is missing, unknown, of a wrong type or beyond its limit; the message names it and `place`.
     """
+    try:
+        fields = _checked_fields(mapping)
+    except ValueError as problem:
+        raise ValueError(f"{place}: {problem}") from None
+    return Record(fields, mapping.get("id"), mapping.get("parentId"), place)
+
+
+def _checked_fields(mapping: Mapping[str, Any]) -> dict[str, Any]:
     given = {}
     for name, value in mapping.items():
         if name in ("id", "parentId"):
             if value is not None and (not isinstance(value, str) or not value):
-                raise ValueError(f"{name} must be text, not {value!r}")
+                raise ValueError(f"{name} must be text and not empty, not {value!r}")
         elif name in wire.FIELDS:
             if value is not None or name == "deviceQueryJson":
                 given[name] = value
@@ -62,8 +70,7 @@ def to_record(mapping: Mapping[str, Any], place: str = "a record") -> Record:
         for name, field in wire.FIELDS.items():  # as the file calls them
             text = text.replace(field, name)
         raise ValueError(text) from None
-    fields = {wire.FIELDS[name]: getattr(group, wire.FIELDS[name]) for name in given}
-    return Record(fields, mapping.get("id"), mapping.get("parentId"), place)
+    return {wire.FIELDS[name]: getattr(group, wire.FIELDS[name]) for name in given}
 
 
 def to_object(record: Record) -> dict[str, Any]:
@@ -104,12 +111,13 @@ def _format_of(path: Path) -> str:
 def _collect(rows: Iterable[tuple[str, Mapping[str, Any] | ValueError]]) -> list[Record]:
     records, problems = [], []
     for place, row in rows:
+        if isinstance(row, ValueError):
+            problems.append(f"{place}: {row}")
+            continue
         try:
-            if isinstance(row, ValueError):
-                raise row
             records.append(to_record(row, place))
-        except (ValueError, TypeError) as problem:
-            problems.append(f"{place}: {problem}")
+        except ValueError as problem:
+            problems.append(str(problem))
     if problems:
         raise PlanError.of(problems)
     return records

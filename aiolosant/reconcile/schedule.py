@@ -44,7 +44,12 @@ class Schedule:
         self._missing = [0] * len(changes)
         self._dependents: dict[int, list[int]] = defaultdict(list)
         self._obstacles: dict[int, str] = {}
-        deletes = {change.group_id: place for place, change in enumerate(changes) if change.action == "delete"}
+        self._obstacle_to_deletes: str | None = None
+        deletes = {
+            change.group_id.lower(): place
+            for place, change in enumerate(changes)
+            if change.action == "delete" and change.group_id
+        }
         self._deletes = tuple(deletes.values())
         self._others_left = len(changes) - len(deletes)
         for place, change in enumerate(changes):
@@ -53,8 +58,8 @@ class Schedule:
             elif change.action == "delete":
                 self._missing[place] += 1  # everything but deletes
                 above = change.before.parent_id if change.before else None
-                if above in deletes:
-                    self._wait(deletes[above], place)
+                if above and above.lower() in deletes:
+                    self._wait(deletes[above.lower()], place)
         self._chains = [0] * len(changes)  # how many must follow one another behind each
         for place in reversed(range(len(changes))):
             self._chains[place] = max((self._chains[other] + 1 for other in self._dependents[place]), default=0)
@@ -70,7 +75,10 @@ class Schedule:
             return None
         _, place = heapq.heappop(self._ready)
         self.left -= 1
-        return Step(place, self._changes[place], self._obstacles.get(place))
+        change, obstacle = self._changes[place], self._obstacles.get(place)
+        if change.action == "delete":
+            obstacle = self._obstacle_to_deletes or obstacle
+        return Step(place, change, obstacle)
 
     def by_urgency(self) -> list[int]:
         """The places of all changes, those with the longest chains behind them first."""
@@ -87,9 +95,8 @@ class Schedule:
             self._look_at(dependent)
         if change.action == "delete":
             return
-        if not ok:
-            for delete in self._deletes:
-                self._obstacles.setdefault(delete, f"nothing is deleted unless all else goes well, unlike {name}")
+        if not ok and self._obstacle_to_deletes is None:
+            self._obstacle_to_deletes = f"nothing is deleted unless all else goes well, unlike {name}"
         self._others_left -= 1
         if not self._others_left:
             self._release_deletes()

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from aiolosant import (
     reconcile,
 )
 from aiolosant.emulator import Emulator, Fault
-from aiolosant.reconcile import ChangeOutcome, Plan
+from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record
 from aiolosant.reconcile.model import MatchBy
 
 from ..conftest import client_of
@@ -482,3 +483,50 @@ async def test_cancelling_settles_what_is_on_the_wire(emulator: Emulator, losant
     posts = sum(request.method == "POST" for request in emulator.requests)
     assert 0 < posts < 50
     assert (await make_plan(losant, records, by_name())).unchanged == posts
+
+
+async def test_records_of_ones_own_are_checked_before_anything_is_sent(
+    emulator: Emulator, losant: LosantClient
+) -> None:
+    """A `Record` is public, and may hold what no group can have; so may a `Change`."""
+    groups = losant.experience_groups
+    with pytest.raises(ValueError, match=r"records\[1\]: name must have 1 to 255 characters, not 300"):
+        await reconcile.plan(groups, [Record({"name": "a"}), Record({"name": "x" * 300})], match_by=by_name())
+    assert emulator.requests == []
+    bad = Plan((Change("create", ("x",), None, {"name": "x" * 300}),), 0, by_name())
+    outcomes = [outcome async for outcome in reconcile.apply(groups, bad)]
+    assert [outcome.status for outcome in outcomes] == ["failed"]
+
+
+async def test_a_step_at_a_time(losant: LosantClient) -> None:
+    """`anext` works as `async for` does, and a plan is applied once."""
+    groups = losant.experience_groups
+    plan = await reconcile.plan(groups, [{"name": "a"}, {"name": "b"}], match_by=by_name())
+    applying = reconcile.apply(groups, plan)
+    assert {(await anext(applying)).change.path for _ in range(2)} == {("a",), ("b",)}
+    with pytest.raises(StopAsyncIteration):
+        await anext(applying)
+    with pytest.raises(RuntimeError, match="walked once"):
+        aiter(applying)
+
+
+async def test_an_error_that_ends_an_apply_has_no_report_of_a_batch(emulator: Emulator) -> None:
+    """It would count updates as creates."""
+    async with client_of(emulator) as losant:
+        plan = await reconcile.plan(losant.experience_groups, [{"name": "a"}], match_by=by_name())
+    async with client_of(emulator, token="another-token") as losant:
+        with pytest.raises(AuthenticationError) as caught:
+            async for _ in reconcile.apply(losant.experience_groups, plan):
+                pass
+    assert caught.value.report is None
+
+
+async def test_deletes_go_children_first_whatever_the_case_of_ids(losant: LosantClient) -> None:
+    """Hex digits are what they are."""
+    groups = losant.experience_groups
+    top = await groups.create(NewExperienceGroup("top"))
+    below = await groups.create(NewExperienceGroup("below", parent_id=top.id))
+    loud = attrs.evolve(below, parent_id=top.id.upper())
+    changes = [Change("delete", (group.name,), group.id, {}, before=group) for group in (top, loud)]
+    outcomes = [o async for o in reconcile.apply(groups, Plan(tuple(changes), 0, by_name()), concurrency=1)]
+    assert [(o.change.path, o.status) for o in outcomes] == [(("below",), "done"), (("top",), "done")]
