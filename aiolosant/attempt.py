@@ -94,6 +94,6 @@ def judge_answer(request: Request[T], status: int, body: bytes, retry_after: flo
         return Attempt(Proof.UNKNOWN, error=error, passing=passing, status=status)
 
 
-def judge_failure(error: LosantError, *, sent: bool, passing: bool = True) -> Attempt[T]:
+def judge_failure(error: LosantError, *, sent: bool, passing: bool) -> Attempt[T]:
     """What an attempt without an answer proves, given whether a byte of it may have left."""
     return Attempt(Proof.UNKNOWN if sent else Proof.NOT_APPLIED, error=error, passing=passing)

@@ -19,9 +19,9 @@ from .attempt import Request
 from .auth import Auth, TokenProvider
 from .call import Call
 from .errors import ConfigurationError
-from .groups import MAX_PER_PAGE, ExperienceGroups, check_range
-from .models import Page, check_id
-from .paging import NumberedPages, Paginator
+from .groups import ExperienceGroups
+from .models import Page, check_id, check_range
+from .paging import Paginator, paginated
 from .retry import RetryPolicy
 from .throttle import Throttle
 from .transport import Transport
@@ -72,10 +72,7 @@ class LosantClient:
             raise ValueError(f"timeout must be more than 0 seconds and finite, not {timeout}")
         if not isinstance(retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
-        if not isinstance(max_in_flight, int):
-            raise TypeError(f"max_in_flight must be an integer, not {type(max_in_flight).__name__}")
-        if max_in_flight < 1:
-            raise ValueError(f"max_in_flight must be 1 or more, not {max_in_flight}")
+        check_range("max_in_flight", max_in_flight, 1)
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise TypeError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
         if session is not None and session.auth is not None:
@@ -182,19 +179,13 @@ class LosantClient:
         path, checked = _checked_path(path), _checked_params(params)
         if {"page", "perPage"} & set(checked):
             raise ValueError("params must have neither page nor perPage; there are start_page= and per_page=")
-        check_range("per_page", per_page, 1, MAX_PER_PAGE)
-        check_range("start_page", start_page, 0)
-        check_range("prefetch", prefetch, 0)
 
         async def fetch(number: int, size: int) -> Page[dict[str, Any]]:
             decode = functools.partial(wire.decode_any_page, number=number, per_page=size)
             request = Request("GET", path, decode, {**checked, "page": number, "perPage": size})
             return await self._transport.call(request, Call(self._transport.timeout, patient=True))
 
-        def open_pages(size: int) -> NumberedPages[dict[str, Any]]:
-            return NumberedPages(fetch, per_page=size, offset=start_page * per_page, prefetch=prefetch)
-
-        return Paginator(open_pages, per_page=per_page)
+        return paginated(fetch, per_page=per_page, start_page=start_page, prefetch=prefetch)
 
     async def close(self) -> None:
         """Let what is on the wire end and close the session, if it is the client's own. Twice does no harm."""

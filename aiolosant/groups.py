@@ -16,9 +16,9 @@ from .creation import ExactlyOnce
 from .errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
 from .keys import ByName, ByTag, Identity
 from .lookups import MOST_KEYS
-from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes, check_id
+from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes, check_id, check_range
 from .outcomes import Outcome, Status
-from .paging import KeysetPages, NumberedPages, Paginator
+from .paging import MAX_PER_PAGE, KeysetPages, Paginator, paginated
 from .query import Query
 from .run import Run, Turn
 from .transport import Transport
@@ -28,8 +28,6 @@ SortDirection = Literal["asc", "desc"]
 
 _SORT_FIELDS = ("name", "id", "creationDate", "lastUpdated")
 _SORT_DIRECTIONS = ("asc", "desc")
-# Undocumented; the largest that Losant's own tools ask for.
-MAX_PER_PAGE = 1000
 
 
 class ExperienceGroups:
@@ -80,9 +78,6 @@ class ExperienceGroups:
         _check_choice("sort_field", sort_field, _SORT_FIELDS)
         _check_choice("sort_direction", sort_direction, _SORT_DIRECTIONS)
         _check_choice("filter_field", filter_field, ("name",))
-        check_range("per_page", per_page, 1, MAX_PER_PAGE)
-        check_range("start_page", start_page, 0)
-        check_range("prefetch", prefetch, 0)
         condition = _checked_query(query)
         if filter and condition:
             raise ValueError("filter and query exclude each other; put the filter's condition into the query")
@@ -92,11 +87,8 @@ class ExperienceGroups:
         if condition:
             params["query"] = wire.encode(condition).decode()
 
-        def open_pages(size: int) -> NumberedPages[ExperienceGroup]:
-            fetch = functools.partial(self._fetch_page, params)
-            return NumberedPages(fetch, per_page=size, offset=start_page * per_page, prefetch=prefetch)
-
-        return Paginator(open_pages, per_page=per_page)
+        fetch = functools.partial(self._fetch_page, params)
+        return paginated(fetch, per_page=per_page, start_page=start_page, prefetch=prefetch)
 
     def scan(
         self, *, query: Mapping[str, Any] | Query | None = None, per_page: int = 1000, after: str | None = None
@@ -346,17 +338,3 @@ def _checked_query(query: object) -> dict[str, Any]:
 def _check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{argument} must be one of {', '.join(choices)}, not {value!r}")
-
-
-def check_range(argument: str, value: object, minimum: int, maximum: int | None = None) -> None:
-    """Refuse what is no integer between two bounds.
-
-    Raises:
-        TypeError: It is no integer.
-        ValueError: It is out of the bounds. Both messages name `argument`.
-    """
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{argument} must be an integer, not {type(value).__name__}")
-    if value < minimum or (maximum is not None and value > maximum):
-        upper = "or more" if maximum is None else f"to {maximum}"
-        raise ValueError(f"{argument} must be {minimum} {upper}, not {value}")

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from .models import ExperienceGroup, NewExperienceGroup, check_tag_key
+from .models import ExperienceGroup, NewExperienceGroup, check_tag_key, normal_id
 
 Key = Hashable
 
@@ -31,7 +31,7 @@ class ByName:
 
     def key_of(self, group: ExperienceGroup | NewExperienceGroup) -> Key | None:
         """The parent and the name."""
-        return (group.parent_id.lower() if group.parent_id else None, group.name)
+        return (normal_id(group.parent_id), group.name)
 
     def query(self, keys: Iterable[Any]) -> dict[str, Any]:
         """One condition a parent, since names are only its own."""
@@ -69,6 +69,11 @@ class ByTag:
 @attrs.frozen
 class ById:
     """See `by_id`."""
+
+
+def without_id(match_by: ByName | ByTag | ById) -> ByName | ByTag:
+    """What tells groups apart that have no id yet: under `by_id` their names."""
+    return ByName() if isinstance(match_by, ById) else match_by
 
 
 def by_name() -> ByName:

@@ -53,6 +53,25 @@ def check_id(argument: str, value: object) -> str:
     return value
 
 
+def normal_id(value: str | None) -> str | None:
+    """An id as it compares: upper and lower case of a hex digit are the same; None for None or ""."""
+    return value.lower() if value else None
+
+
+def check_range(argument: str, value: object, minimum: int, maximum: int | None = None) -> None:
+    """Refuse what is no integer between two bounds.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is out of the bounds. Both messages name `argument`.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{argument} must be an integer, not {type(value).__name__}")
+    if value < minimum or (maximum is not None and value > maximum):
+        upper = "or more" if maximum is None else f"to {maximum}"
+        raise ValueError(f"{argument} must be {minimum} {upper}, not {value}")
+
+
 def _quoted(value: str) -> str:
     return repr(value if len(value) <= 60 else f"{value[:57]}...")
 

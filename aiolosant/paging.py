@@ -11,9 +11,31 @@ from typing import Generic, Self, TypeVar
 import attrs
 
 from .errors import ResponseFormatError
-from .models import Page
+from .models import Page, check_range
 
 T = TypeVar("T")
+FetchPage = Callable[[int, int], Awaitable[Page[T]]]
+"""Asks for one page, given its number and the items per page."""
+
+# Undocumented; the largest that Losant's own tools ask for.
+MAX_PER_PAGE = 1000
+
+
+def paginated(fetch: FetchPage[T], *, per_page: int, start_page: int, prefetch: int) -> Paginator[T]:
+    """A list that is read by page numbers.
+
+    Raises:
+        TypeError: A number is no integer.
+        ValueError: A number is out of its range.
+    """
+    check_range("per_page", per_page, 1, MAX_PER_PAGE)
+    check_range("start_page", start_page, 0)
+    check_range("prefetch", prefetch, 0)
+
+    def open_pages(size: int) -> NumberedPages[T]:
+        return NumberedPages(fetch, per_page=size, offset=start_page * per_page, prefetch=prefetch)
+
+    return Paginator(open_pages, per_page=per_page)
 
 
 class Paginator(Generic[T]):
@@ -62,10 +84,8 @@ class Paginator(Generic[T]):
             TypeError: `limit` is no integer.
             ValueError: `limit` is below 0.
         """
-        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
-            raise TypeError(f"limit must be an integer, not {type(limit).__name__}")
-        if limit is not None and limit < 0:
-            raise ValueError(f"limit must be 0 or more, not {limit}")
+        if limit is not None:
+            check_range("limit", limit, 0)
         items: list[T] = []
         if limit == 0:
             return items
@@ -162,7 +182,7 @@ class NumberedPages(PageIterator[T]):
 
     def __init__(
         self,
-        fetch: Callable[[int, int], Awaitable[Page[T]]],
+        fetch: FetchPage[T],
         *,
         per_page: int,
         offset: int,

@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from .models import check_range
+
 
 def _non_negative(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
     if not 0 <= value < math.inf:
@@ -21,10 +23,7 @@ def _positive(_policy: object, field: attrs.Attribute[Any], value: float) -> Non
 
 
 def _count(_policy: object, field: attrs.Attribute[Any], value: int) -> None:
-    if not isinstance(value, int):
-        raise TypeError(f"{field.name} must be an integer, not {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{field.name} must be 1 or more, not {value}")
+    check_range(field.name, value, 1)
 
 
 @attrs.frozen

@@ -119,7 +119,7 @@ class Run:
         self._prepare = prepare
         self._work = work
         self.places = asyncio.Semaphore(concurrency)
-        self._ahead = concurrency + ahead
+        self._most_unfinished = concurrency + ahead
         self._fill = fill
         self._most_parked = max(100, 4 * concurrency)
         self._ordered = ordered
@@ -272,11 +272,11 @@ class Run:
     def _may_pull(self) -> bool:
         if self._exhausted or self._stopped:
             return False
-        ahead = self._pulled - self._yielded - min(self.parked, self._most_parked)
+        unfinished = self._pulled - self._yielded - min(self.parked, self._most_parked)
         # Filled up by `fill` in one go and then used up, so that what can be shared is shared by so many.
-        if ahead >= self._ahead + self._fill:
+        if unfinished >= self._most_unfinished + self._fill:
             self._filling = False
-        elif ahead < self._ahead or (self._fill and ahead == self._ahead):
+        elif unfinished < self._most_unfinished or (self._fill and unfinished == self._most_unfinished):
             self._filling = True
         return self._filling
 

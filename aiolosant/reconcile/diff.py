@@ -13,8 +13,8 @@ from typing import Any
 import attrs
 
 from ..errors import PlanError
-from ..keys import ById, ByTag
-from ..models import ExperienceGroup, NewExperienceGroup
+from ..keys import ById, ByTag, without_id
+from ..models import ExperienceGroup, NewExperienceGroup, normal_id
 from ..tree import Forest
 from .model import Change, MatchBy, Plan, Record
 
@@ -33,7 +33,7 @@ def comparable(name: str, value: Any) -> Hashable:
     if name == "description":
         return value or ""  # Losant takes no null, and says null for none
     if name == "parent_id":
-        return value.lower() if value else None
+        return normal_id(value)
     return value  # type: ignore[no-any-return]  # text, None, or tags that cannot change
 
 
@@ -76,6 +76,7 @@ class _Comparison:
         self.records = records
         self.live = {group.id.lower(): group for group in live}
         self.match_by = match_by
+        self.identity = without_id(match_by)
         self.problems: list[str] = []
         self.parents: dict[int, Node | None] = {}  # of a record: another's place, a live group's id, or None
         self.named: set[str] = set()  # live groups that records name as their parents without having them
@@ -113,7 +114,7 @@ class _Comparison:
         """Find each record's live group, parents first."""
         by_key: dict[Hashable, list[ExperienceGroup]] = defaultdict(list)
         for group in self.live.values():
-            by_key[self._live_key(group)].append(group)
+            by_key[self.identity.key_of(group)].append(group)
         if isinstance(self.match_by, ById):
             for n, record in enumerate(self.records):
                 if record.id is not None and record.id.lower() in self.live:
@@ -140,7 +141,7 @@ class _Comparison:
     def check_tree(self) -> None:
         """Refuse what would put a live group below itself."""
         for group_id, group in self.live.items():
-            self.final[group_id] = group.parent_id.lower() if group.parent_id else None
+            self.final[group_id] = normal_id(group.parent_id)
         for n, node in self.nodes.items():
             self.final[node] = self._parent(n)
         for cycle in Forest(self.final).cycles():
@@ -189,13 +190,13 @@ class _Comparison:
 
     def deletes(self) -> list[Change]:
         """The deletes of what no record wants, children first."""
-        forest = Forest({group_id: (group.parent_id or "").lower() for group_id, group in self.live.items()})
+        forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.live.items()})
         kept = {*self.wanted, *(above for group_id in self.named for above in forest.path(group_id))}
         keys: dict[Hashable, list[ExperienceGroup]] = defaultdict(list)
         doomed = []
         for group_id in forest.parents_first():
             group = self.live[group_id]
-            key = self._live_key(group)
+            key = self.identity.key_of(group)
             if group_id in kept or key is None:
                 continue
             keys[key].append(group)
@@ -207,29 +208,21 @@ class _Comparison:
         self._raise_problems()
         return doomed[::-1]
 
-    def _live_key(self, group: ExperienceGroup) -> Hashable | None:
-        """What a live group is known by; None under `by_tag` for one without the tag."""
-        if isinstance(self.match_by, ByTag):
-            return group.group_tags.get(self.match_by.tag)
-        return (group.parent_id.lower() if group.parent_id else None, group.name)
-
     def _record_key(self, n: int) -> Hashable | None:
         """What a record's live group would be known by."""
         record = self.records[n]
-        if not isinstance(self.match_by, ByTag):
+        if not isinstance(self.identity, ByTag):
             return (self._parent(n), record.name)
-        value: str | None = record.fields.get("group_tags", {}).get(self.match_by.tag)
+        value: str | None = record.fields.get("group_tags", {}).get(self.identity.tag)
         if value is None:
-            self._complain(n, f"has no group tag {self.match_by.tag!r}")
+            self._complain(n, f"has no group tag {self.identity.tag!r}")
         return value
 
     def _describe(self, key: Hashable) -> str:
-        if isinstance(self.match_by, ByTag):
-            return f"tag {self.match_by.tag}={key}"
-        pair: Any = key
-        parent, name = pair
-        place = self._place(parent) if isinstance(parent, int) else parent or "the root"
-        return f"name {name!r} under {place}"
+        match key:
+            case (int(parent), name):  # one that is still to be created
+                key = (self._place(parent), name)
+        return self.identity.describe(key)
 
     def _claim(self, n: int, group_id: str) -> None:
         if group_id in self.wanted:

@@ -11,10 +11,10 @@ import attrs
 from ..batch import Batch, BatchWalker
 from ..call import Call
 from ..errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
-from ..groups import ExperienceGroups, check_range
-from ..keys import ById, ByName, ByTag, by_name
+from ..groups import ExperienceGroups
+from ..keys import ById, ByName, ByTag, without_id
 from ..lookups import MOST_KEYS
-from ..models import ExperienceGroup, NewExperienceGroup
+from ..models import ExperienceGroup, NewExperienceGroup, check_range
 from ..outcomes import Outcome, Status
 from ..paging import Closable
 from ..run import Run, Turn
@@ -153,11 +153,10 @@ class _Engine:
     """Does the changes of a plan: an async iterator of steps, which is the input of a batch, and the batch's work."""
 
     def __init__(self, groups: ExperienceGroups, plan: Plan) -> None:
-        identity = by_name() if isinstance(plan.match_by, ById) else plan.match_by
+        self._identity = without_id(plan.match_by)
         self._groups = groups
         self._transport = groups._transport
-        self._once = groups._exactly_once(identity, gather=True)
-        self._identity = identity
+        self._once = groups._exactly_once(self._identity, gather=True)
         self._changes = plan.changes
         self._schedule = Schedule(plan.changes)
         self._wake = asyncio.Event()

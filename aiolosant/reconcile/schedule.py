@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from ..models import normal_id
 from .model import Change
 
 
@@ -46,9 +47,7 @@ class Schedule:
         self._obstacles: dict[int, str] = {}
         self._obstacle_to_deletes: str | None = None
         deletes = {
-            change.group_id.lower(): place
-            for place, change in enumerate(changes)
-            if change.action == "delete" and change.group_id
+            normal_id(change.group_id): place for place, change in enumerate(changes) if change.action == "delete"
         }
         self._deletes = tuple(deletes.values())
         self._others_left = len(changes) - len(deletes)
@@ -57,9 +56,9 @@ class Schedule:
                 self._wait(place, change.after)
             elif change.action == "delete":
                 self._missing[place] += 1  # everything but deletes
-                above = change.before.parent_id if change.before else None
-                if above and above.lower() in deletes:
-                    self._wait(deletes[above.lower()], place)
+                above = normal_id(change.before.parent_id) if change.before else None
+                if above in deletes:
+                    self._wait(deletes[above], place)
         self._chains = [0] * len(changes)  # how many must follow one another behind each
         for place in reversed(range(len(changes))):
             self._chains[place] = max((self._chains[other] + 1 for other in self._dependents[place]), default=0)
