@@ -10,7 +10,8 @@ async for outcome in reconcile.apply(groups, plan, concurrency=32):
 from .diff import compare
 from .engine import Applying, apply, plan
 from .model import Change, ChangeOutcome, Plan, Record
-from .records import RecordWriter, read_records
+from .reading import read_records
+from .writing import RecordWriter
 
 __all__ = [
     "Applying",
