@@ -59,6 +59,24 @@ class RetryPolicy:
         # Beyond 2 ** 64 any first delay has long reached the maximum.
         return draw * min(self.max_delay, self.first_delay * 2.0 ** min(attempts - 1, 64))
 
+    def wait(self, attempts: int, draw: float, *, asked: float | None, left: float, patient: bool) -> float | None:
+        """Seconds to wait before sending again; None for not sending again.
+
+        Args:
+            attempts: How often the request was sent.
+            draw: A number in [0, 1).
+            asked: Seconds that the server asks everyone to wait, which is the throttle's to do; None if it does not.
+            left: Seconds that the call has.
+            patient: Whether the call's clock stands still while the throttle makes it wait.
+        """
+        if attempts >= self.max_attempts:
+            return None
+        if asked is None:
+            delay = self.delay(attempts, draw)
+            return delay if delay < left else None
+        in_time = left > 0 if patient else left > asked
+        return 0.0 if in_time and asked <= self.max_pause else None
+
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
     """Seconds that a `Retry-After` header asks to wait, given as a number or as a date; None for nonsense.

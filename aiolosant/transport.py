@@ -155,12 +155,8 @@ class Transport:
             logger.warning("the server asks for a pause of %g seconds", pause)
             self._throttle.pause(pause)
         resendable = attempt.passing and (request.repeatable or attempt.proof is Proof.NOT_APPLIED)
-        if not resendable or call.attempts >= self.retry.max_attempts or not call.wanted:
-            return False
-        if pause is not None and (pause > self.retry.max_pause or (not call.patient and pause >= call.left())):
-            return False
-        delay = 0.0 if pause is not None else self.retry.delay(call.attempts, self.draw())
-        if delay >= call.left():
+        delay = self.retry.wait(call.attempts, self.draw(), asked=pause, left=call.left(), patient=call.patient)
+        if not resendable or not call.wanted or delay is None:
             return False
         logger.warning(
             "%s %s: resending in %.2f seconds, attempt %d of %d: %s",

@@ -69,3 +69,28 @@ def test_values_out_of_range_are_refused(arguments: dict[str, Any], kind: type[E
 def test_the_defaults_are_promised() -> None:
     """What a client does that is not told otherwise, in seconds but for the first."""
     assert attrs.astuple(RetryPolicy()) == (5, 0.25, 30.0, 20.0, 2.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "asked", "left", "patient", "expected"),
+    [
+        (1, None, 60, False, 0.125),
+        (2, None, 60, False, 0.25),
+        (2, None, 0.25, False, None),  # it would be too late
+        (4, None, 60, False, 1.0),
+        (5, None, 60, False, None),  # often enough
+        (1, 10, 60, False, 0.0),  # the throttle makes everyone wait
+        (1, 10, 10, False, None),
+        (1, 10, 10, True, 0.0),
+        (1, 10, 0, True, None),
+        (1, 60, 90, False, 0.0),
+        (1, 61, 90, False, None),  # longer than a server may ask
+        (1, 61, 90, True, None),
+        (5, 10, 60, True, None),
+    ],
+)
+def test_whether_to_send_again_and_when(
+    attempts: int, asked: float | None, left: float, patient: bool, expected: float | None
+) -> None:
+    """By the attempts and the time that are left, and by what the server asks for."""
+    assert RetryPolicy().wait(attempts, 0.5, asked=asked, left=left, patient=patient) == expected

@@ -17,11 +17,12 @@ import typer
 
 from aiolosant.emulator import Emulator
 from aiolosant.emulator.seed import synthetic
+from aiolosant.reconcile import read_records
 from aiolosant.reconcile.records import to_object
 
 from .console import run
 from .demo import run_demo
-from .migrating import read_input, run_apply, run_copy, run_plan
+from .migrating import run_apply, run_copy, run_plan
 from .reading import run_export, run_list, run_tree
 
 app = typer.Typer(
@@ -251,7 +252,7 @@ def emulator(
     """
 
     async def serve() -> None:
-        records = [] if seed is None else [to_object(record) for record in read_input(seed)]
+        records = [] if seed is None else [to_object(record) for record in read_records(seed)]
         try:
             server = Emulator(port=port, host=host, data=data, token=token)
         except sqlite3.Error as error:

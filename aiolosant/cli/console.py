@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -56,19 +56,22 @@ def run(work: Coroutine[Any, Any, int | None]) -> None:
     except (KeyboardInterrupt, typer.Abort):
         _give_up("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # Whoever reads our output has had enough of it. The interpreter's own flush at exit must not fail either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever reads it has had enough of it
     except FileNotFoundError as error:
         _give_up(f"{error.filename}: there is no such file", USAGE)
     except OSError as error:
-        with contextlib.suppress(OSError):  # a full disk: what could not be written cannot be flushed at exit either
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # perhaps the disk is full
         _give_up(error, FAILED)
     else:
         raise typer.Exit(code or 0)
 
 
-def _give_up(reason: object, code: int) -> None:
+def _drop_output() -> None:
+    """Write nothing more: what could not be written cannot be flushed by the interpreter at its exit either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _give_up(reason: object, code: int) -> NoReturn:
     typer.echo(f"aiolosant: {reason}", err=True)
     raise typer.Exit(code) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -20,11 +20,8 @@ _FIELDS = {
 }
 
 
-class Members(Protocol):
-    """Puts the members of the other application in place of those of the first, in a row."""
-
-    def __call__(self, row: Row) -> None:
-        """Change a row."""
+Members = Callable[[Row], None]
+"""Puts the members of the other application in place of those of the first, in a row."""
 
 
 def count_members(rows: list[Row]) -> Counter[str]:
@@ -58,7 +55,7 @@ class Mapped:
     """Replaces ids by a map, and leaves out those that it lacks.
 
     Attributes:
-        missing: What was left out, by field: the ids, and what they are called where that is known.
+        missing: What was left out, in words, by id: its kind, and what it is called where that is known.
     """
 
     def __init__(self, ids: Mapping[str, str], labels: Mapping[str, str] | None = None) -> None:
@@ -86,16 +83,19 @@ async def matched(losant: LosantClient, rows: list[Row], source: str, other: Los
         if not any(row[field] for row in rows):
             continue
         here = await _names(losant, source, path, name_of)
-        there = {name: member for member, name in (await _names(other, target, path, name_of)).items()}
+        there = _by_unique_name(await _names(other, target, path, name_of))
         labels |= here
-        ids |= {member: there[name] for member, name in here.items() if name in there}
+        ids |= {member: there[name] for name, member in _by_unique_name(here).items() if name in there}
     return Mapped(ids, labels)
 
 
 async def _names(losant: LosantClient, application: str, path: str, name_of: Callable[[Row], str]) -> dict[str, str]:
-    """Ids and names of the members that share their name with no other."""
-    names = {}
-    async for member in losant.paginate(f"/applications/{application}/{path}", per_page=1000):
-        names[str(member["id"])] = name_of(member)
+    """The names of all members, by id."""
+    listed = losant.paginate(f"/applications/{application}/{path}", per_page=1000)
+    return {str(member["id"]): name_of(member) async for member in listed}
+
+
+def _by_unique_name(names: Mapping[str, str]) -> dict[str, str]:
+    """The ids of the members that share their name with no other, by name."""
     counts = Counter(names.values())
-    return {member: name for member, name in names.items() if counts[name] == 1}
+    return {name: member for member, name in names.items() if counts[name] == 1}

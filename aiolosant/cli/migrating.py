@@ -18,6 +18,7 @@ from aiolosant.errors import ConfigurationError, TransportError
 from aiolosant.groups import ExperienceGroups
 from aiolosant.keys import ById, by_id, by_name, by_tag
 from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record, apply, compare, read_records
+from aiolosant.reconcile.diff import check_prune
 from aiolosant.reconcile.model import MatchBy
 from aiolosant.reconcile.records import to_record, to_row
 
@@ -26,7 +27,9 @@ from .members import Mapped, Members, Row, count_members, drop, keep, matched, r
 from .reading import read_all
 
 # How many changes that did not go well are told of one by one.
-_SHOWN = 20
+_MOST_TOLD = 20
+# How many in a row, beyond those under way at a time, may find no server before it is taken to be gone.
+_MOST_UNREACHABLE = 20
 
 
 def parsed_match_by(text: str) -> MatchBy:
@@ -44,14 +47,9 @@ def parsed_match_by(text: str) -> MatchBy:
     raise ValueError(f"--match-by must be name, id or tag:KEY, not {text!r}")
 
 
-def read_input(file: Path) -> list[Record]:
-    """The records of a file, or of stdin."""
-    return read_records("-" if str(file) == "-" else file)
-
-
 async def run_plan(application: str | None, file: Path, *, match_by: str, prune: bool, as_json: bool) -> int:
     """Print what `apply` would do; 3 if that is anything."""
-    identity, records = parsed_match_by(match_by), read_input(file)
+    identity, records = parsed_match_by(match_by), read_records(file)
     async with client(application) as losant:
         plan = await _plan(losant.experience_groups, records, identity, prune=prune)
     _show(plan, as_json=as_json)
@@ -62,7 +60,7 @@ async def run_apply(
     application: str | None, file: Path, *, match_by: str, prune: bool, yes: bool, concurrency: int, as_json: bool
 ) -> int:
     """Make it so; 1 if not everything went well."""
-    identity, records = parsed_match_by(match_by), read_input(file)
+    identity, records = parsed_match_by(match_by), read_records(file)
     async with client(application) as losant:
         groups = losant.experience_groups
         plan = await _plan(groups, records, identity, prune=prune)
@@ -70,8 +68,7 @@ async def run_apply(
 
 
 async def _plan(groups: ExperienceGroups, records: Sequence[Record], match_by: MatchBy, *, prune: bool) -> Plan:
-    if prune and not records:
-        compare([], [], match_by=match_by, prune=True)  # says why not, before anything is read
+    check_prune(records, prune=prune)
     return compare(records, await read_all(groups), match_by=match_by, prune=prune)
 
 
@@ -88,46 +85,66 @@ def _as_object(change: Change) -> dict[str, object]:
 
 
 async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency: int, as_json: bool) -> int:
-    say_to_stderr = as_json
-    typer.echo(plan.summary(), err=say_to_stderr)
-    deletes = sum(change.action == "delete" for change in plan.changes)
-    if deletes:
+    typer.echo(plan.summary(), err=as_json)
+    if deletes := sum(change.action == "delete" for change in plan.changes):
         confirm(f"Delete {deletes:,} groups?", yes=yes)
-    tally: Counter[str] = Counter()
-    unreachable = 0
+    tally = _Tally(as_json=as_json)
     with progress() as bars, settling_on_interrupt(bars):
         bar = bars.add_task("applying", total=len(plan.changes))
         try:
             async with apply(groups, plan, concurrency=concurrency) as outcomes:
                 async for outcome in outcomes:
-                    tally[outcome.status] += 1
+                    tally.add(outcome)
                     bars.advance(bar)
-                    if as_json:
-                        _tell_as_json(outcome)
-                    elif not outcome.ok and _not_well(tally) <= _SHOWN:
-                        typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
-                    if outcome.status != "skipped":
-                        unreachable = unreachable + 1 if isinstance(outcome.error, TransportError) else 0
-                    if unreachable > _SHOWN + concurrency:
+                    if tally.unreachable > _MOST_UNREACHABLE + concurrency:
                         typer.echo("aiolosant: the server cannot be reached any more; left", err=True)
                         break
         except asyncio.CancelledError:
-            done = tally["done"] + tally["existing"]
-            typer.echo(f"interrupted after {done:,} of {len(plan.changes):,} changes; to go on: {_again()}", err=True)
+            typer.echo(
+                f"interrupted after {tally.well:,} of {len(plan.changes):,} changes; to go on: {_again()}", err=True
+            )
             return INTERRUPTED
-    if plan.changes:
-        counts = ", ".join(f"{count:,} {status}" for status, count in sorted(tally.items()))
-        typer.echo(counts, err=say_to_stderr)
-    if _not_well(tally) > _SHOWN and not as_json:
-        typer.echo(f"... and {_not_well(tally) - _SHOWN:,} more; --json tells of each", err=True)
-    not_done = len(plan.changes) - tally["done"] - tally["existing"]
-    if not_done:
-        typer.echo(f"aiolosant: {not_done:,} of {len(plan.changes):,} not done; to try again: {_again()}", err=True)
-    return FAILED if not_done else 0
+    tally.sum_up()
+    if tally.well == len(plan.changes):
+        return 0
+    left = len(plan.changes) - tally.well
+    typer.echo(f"aiolosant: {left:,} of {len(plan.changes):,} not done; to try again: {_again()}", err=True)
+    return FAILED
 
 
-def _not_well(tally: Counter[str]) -> int:
-    return tally.total() - tally["done"] - tally["existing"]
+class _Tally:
+    """Counts outcomes, and tells of those that did not go well; with `as_json` of each.
+
+    Attributes:
+        well: How many went well.
+        unreachable: How many of the last ones in a row found no server.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.well = 0
+        self.unreachable = 0
+        self._as_json = as_json
+        self._counts: Counter[str] = Counter()
+
+    def add(self, outcome: ChangeOutcome) -> None:
+        self._counts[outcome.status] += 1
+        self.well += outcome.ok
+        if outcome.status != "skipped":
+            self.unreachable = self.unreachable + 1 if isinstance(outcome.error, TransportError) else 0
+        if self._as_json:
+            _tell_as_json(outcome)
+        elif not outcome.ok and self._not_well() <= _MOST_TOLD:
+            typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
+
+    def sum_up(self) -> None:
+        if self._counts:
+            counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self._counts.items()))
+            typer.echo(counts, err=self._as_json)
+        if self._not_well() > _MOST_TOLD and not self._as_json:
+            typer.echo(f"... and {self._not_well() - _MOST_TOLD:,} more; --json tells of each", err=True)
+
+    def _not_well(self) -> int:
+        return self._counts.total() - self.well
 
 
 def _tell_as_json(outcome: ChangeOutcome) -> None:
@@ -162,7 +179,7 @@ async def run_copy(
         raise ConfigurationError("--match-by must be name or tag:KEY: groups have other ids in another application")
     if source.lower() == target.lower():
         raise ConfigurationError("--from-application and --to-application are the same")
-    chosen = read_map(Path(members)) if members not in (None, "keep", "drop", "match") else None
+    chosen = _chosen(members)  # a file that cannot be read is told of before anything is
     from_token = os.environ.get("LOSANT_FROM_API_TOKEN")
     overrides = {"token": from_token} if from_token else {}
     async with (
@@ -170,12 +187,10 @@ async def run_copy(
         LosantClient.from_env(application_id=target) as other,
     ):
         rows = [to_row(group) for group in await read_all(losant.experience_groups)]
-        if chosen is not None:
-            replace: Members = Mapped(chosen)
-        elif members == "match":
-            replace = await matched(losant, rows, source, other, target)
+        if members == "match":
+            replace: Members = await matched(losant, rows, source, other, target)
         else:
-            replace = _kept_or_dropped(members, rows)
+            replace = chosen or _undecided(rows)
         for row in rows:
             replace(row)
         records = [to_record(row, f"group {row['id']}") for row in rows]
@@ -192,12 +207,20 @@ async def run_copy(
         return await _apply(other.experience_groups, plan, yes=yes, concurrency=concurrency, as_json=as_json)
 
 
-def _kept_or_dropped(members: str | None, rows: list[Row]) -> Members:
+def _chosen(members: str | None) -> Members | None:
+    """What `--members` says of itself; None where that takes a look at the groups."""
+    if members in (None, "match"):
+        return None
+    return {"keep": keep, "drop": drop}.get(members) or Mapped(read_map(Path(members)))
+
+
+def _undecided(rows: list[Row]) -> Members:
+    """Nobody has said what becomes of the members; there must be none."""
     counts = count_members(rows)
-    if members is None and counts.total():
+    if counts.total():
         told = ", ".join(f"{count:,} {field}" for field, count in counts.items() if count)
         raise ConfigurationError(
             f"the groups have members ({told}), which have other ids in another application; "
             "say --members match, drop, keep, or a file of old ids and new ones"
         )
-    return keep if members == "keep" else drop
+    return drop

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -118,31 +119,37 @@ def _forest(groups: Iterable[ExperienceGroup]) -> tuple[Forest[str], dict[str, i
     return forest, below
 
 
-async def read_all(groups: ExperienceGroups, query: dict[str, Any] | None = None) -> list[ExperienceGroup]:
+async def read_all(groups: ExperienceGroups) -> list[ExperienceGroup]:
     """All groups, with a progress bar."""
-    found: list[ExperienceGroup] = []
+    return [group async for group in _scanned(groups, "reading")]
+
+
+async def _scanned(
+    groups: ExperienceGroups, doing: str, query: dict[str, Any] | None = None
+) -> AsyncGenerator[ExperienceGroup]:
+    """Groups one by one, with a progress bar."""
     with progress() as bars:
-        bar = bars.add_task("reading", total=None)
+        bar = bars.add_task(doing, total=None)
+        count = 0
         async for page in groups.scan(query=query).by_page():
-            found += page.items
             # Each page counts what is behind the one before.
-            total = len(found) - len(page.items) + page.total_count if page.total_count is not None else None
-            bars.update(bar, completed=len(found), total=total)
-    return found
+            total = None if page.total_count is None else count + page.total_count
+            count += len(page.items)
+            bars.update(bar, completed=count, total=total)
+            for group in page.items:
+                yield group
 
 
 async def run_export(application: str | None, target: Path, *, query: str | None) -> None:
     """Write all groups to a file that appears whole or not at all."""
     condition = parsed_query(query)
-    writer = RecordWriter("-" if str(target) == "-" else target)
-    async with client(application) as losant:
-        count = 0
-        with progress() as bars, writer:
-            bar = bars.add_task("exporting", total=None)
-            async for page in losant.experience_groups.scan(query=condition).by_page():
-                for group in page.items:
-                    writer.write(group)
-                total = count + page.total_count if page.total_count is not None else None
-                count += len(page.items)
-                bars.update(bar, completed=count, total=total)
+    count = 0
+    with RecordWriter(target) as writer:
+        async with (
+            client(application) as losant,
+            contextlib.aclosing(_scanned(losant.experience_groups, "exporting", condition)) as groups,
+        ):
+            async for group in groups:
+                writer.write(group)
+                count += 1
     typer.echo(f"{count:,} groups exported", err=True)

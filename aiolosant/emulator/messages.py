@@ -5,13 +5,15 @@ Follows the published schemas experienceGroupPost, experienceGroupPatch and erro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-Id = Annotated[str, Meta(pattern=r"^[A-Fa-f0-9]{24}\Z")]
+ID = re.compile(r"[A-Fa-f0-9]{24}")
+Id = Annotated[str, Meta(pattern=rf"^{ID.pattern}\Z")]
 Ids = Annotated[list[Id], Meta(max_length=1000)]
 TagKey = Annotated[str, Meta(pattern=r"^[0-9a-zA-Z_-]{1,255}\Z")]
 TagValue = Annotated[str, Meta(min_length=1, max_length=255)]

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-_ID = re.compile(r"[A-Fa-f0-9]{24}")
+from .messages import ID
+
 # The published pattern for a tag's name is not anchored at its end.
 _TAG_NAME = re.compile(r"[0-9a-zA-Z_-]")
 _MOST = 100
@@ -101,7 +102,7 @@ AnyOf = Callable[[str, list[Any]], _Condition]
 
 
 def _id(value: object, place: str) -> str | None:
-    if value is None or (isinstance(value, str) and _ID.fullmatch(value)):
+    if value is None or (isinstance(value, str) and ID.fullmatch(value)):
         return value.lower() if value else None
     raise QueryError(f"expected an id of 24 hex digits or null at {place}")
 
@@ -182,15 +183,15 @@ def _comparable_field(
             for n, item in enumerate(items):
                 if not isinstance(item, str | int | float):
                     raise QueryError(f"expected a text, number or boolean at {place}[{n}]")
-            among = _joined([equals("=", item, fold=fold) for item in items], "OR", _FALSE)
+            among = _joined([comparison("=", item, fold=fold) for item in items], "OR", _FALSE)
             return among if operator == "$in" else among.negated()
         if isinstance(operand, dict | list):
             raise QueryError(f"expected a text, number, boolean or null at {place}")
         if operator == "$ne":
-            return equals("=", operand, fold=fold).negated()
-        return equals(_COMPARISONS[operator], operand, fold=fold)
+            return comparison("=", operand, fold=fold).negated()
+        return comparison(_COMPARISONS[operator], operand, fold=fold)
 
-    def equals(sign: str, operand: object, *, fold: bool) -> _Condition:
+    def comparison(sign: str, operand: object, *, fold: bool) -> _Condition:
         wanted = convert(operand)
         if wanted is None:
             return _Condition(_FALSE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from .messages import (
+    ID,
     MEMBER_PARAMETERS,
     ApiProblem,
     GetParameters,
@@ -31,7 +31,6 @@ logger = logging.getLogger("aiolosant.emulator")
 
 STORE = web.AppKey("store", Store)
 
-_ID = re.compile(r"[A-Fa-f0-9]{24}")
 _APPLICATION = "/applications/{applicationId}"
 _GROUPS = _APPLICATION + "/experience/groups"
 _GROUP = _GROUPS + "/{experienceGroupId}"
@@ -203,7 +202,7 @@ async def _delete(request: web.Request) -> web.Response:
 
 def _application_id(request: web.Request) -> str:
     application_id = request.match_info["applicationId"]
-    if not _ID.fullmatch(application_id):
+    if not ID.fullmatch(application_id):
         raise validation("applicationId must be 24 hex digits")
     if application_id.lower() not in request.app[STORE].applications():
         raise ApiProblem(404, "NotFound", "Application was not found")
@@ -212,7 +211,7 @@ def _application_id(request: web.Request) -> str:
 
 def _group_id(request: web.Request) -> str:
     group_id = request.match_info["experienceGroupId"]
-    if not _ID.fullmatch(group_id):
+    if not ID.fullmatch(group_id):
         raise validation("experienceGroupId must be 24 hex digits")
     return group_id
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from .messages import ID
 from .order import Order
 from .query import compile_query, text_matches
 from .seed import checked_fields
@@ -63,7 +63,6 @@ _EMPTY: dict[str, Any] = {
     "deviceQueryJson": None,
 }
 _MAX_ANCESTORS = 1000
-_ID = re.compile(r"[A-Fa-f0-9]{24}")
 
 Group = dict[str, Any]
 
@@ -353,7 +352,7 @@ def _behind(query: object) -> str | None:
     if query is None or query == {}:
         return ""
     match query:
-        case {"id": {"$gt": str(last), **others}, **rest} if not others and not rest and _ID.fullmatch(last):
+        case {"id": {"$gt": str(last), **others}, **rest} if not others and not rest and ID.fullmatch(last):
             return last.lower()
     return None
 

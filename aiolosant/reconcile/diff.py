@@ -59,8 +59,7 @@ def compare(
     Raises:
         PlanError: The records cannot be had, or it is not certain which groups they are.
     """
-    if prune and not records:
-        raise PlanError.of(["there are no records: prune would delete every group"])
+    check_prune(records, prune=prune)
     comparison = _Comparison(records, live, match_by)
     comparison.link()
     comparison.match()
@@ -69,6 +68,16 @@ def compare(
     if prune:
         changes += comparison.deletes()
     return Plan(tuple(changes), unchanged, match_by)
+
+
+def check_prune(records: Sequence[Record], *, prune: bool) -> None:
+    """Refuse to delete everything, which needs no look at what is live.
+
+    Raises:
+        PlanError: There are no records, and what no record wants shall be deleted.
+    """
+    if prune and not records:
+        raise PlanError.of(["there are no records: prune would delete every group"])
 
 
 class _Comparison:

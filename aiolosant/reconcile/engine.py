@@ -18,7 +18,7 @@ from ..models import ExperienceGroup, NewExperienceGroup, check_range
 from ..outcomes import Outcome, Status
 from ..paging import Closable
 from ..run import Run, Turn
-from .diff import comparable, compare, differing
+from .diff import check_prune, comparable, compare, differing
 from .model import Change, ChangeOutcome, ChangeStatus, MatchBy, Plan, Record
 from .records import to_record
 from .schedule import Schedule, Step
@@ -51,6 +51,7 @@ async def plan(
     if not isinstance(match_by, ByName | ByTag | ById):
         raise TypeError(f"match_by must be by_name(), by_tag(key) or by_id(), not {type(match_by).__name__}")
     wanted = [_checked_record(record, n) for n, record in enumerate(records)]
+    check_prune(wanted, prune=prune)
     return compare(wanted, await groups.scan().to_list(), match_by=match_by, prune=prune)
 
 
