@@ -256,7 +256,8 @@ def emulator(
         try:
             server = Emulator(port=port, host=host, data=data, token=token)
         except sqlite3.Error as error:
-            raise ValueError(f"{data} cannot be used: {error}") from error
+            hint = "; another emulator is using it" if "locked" in str(error) else ""
+            raise ValueError(f"{data} cannot be used: {error}{hint}") from error
         server.latency, server.rate_limit = latency / 1000, rate_limit
         await _serve(server, records, synthetic(groups))
 
