@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import aiolosant
 from aiolosant import cli
 from aiolosant.cli.app import app
+from aiolosant.emulator import Emulator
 
 COMMAND = [sys.executable, "-c", "from aiolosant.cli import main; main()"]
 
@@ -118,3 +119,13 @@ def test_the_version_is_told() -> None:
     """`--version` needs no command."""
     result = CliRunner().invoke(app, ["--version"])
     assert (result.exit_code, result.output) == (0, f"{aiolosant.__version__}\n")
+
+
+def test_a_file_that_another_emulator_has_open_is_told_of(tmp_path: Path) -> None:
+    """Two on one file would each have half of the groups."""
+    data = tmp_path / "groups.db"
+    other = Emulator(data=data)
+    result = CliRunner().invoke(app, ["emulator", "--data", str(data)])
+    other._store.close()
+    assert result.exit_code == 2
+    assert "database is locked; another emulator is using it" in result.stderr
