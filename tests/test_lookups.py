@@ -102,6 +102,9 @@ async def test_what_is_too_long_for_a_request_is_split(server: Server) -> None:
     assert [key for keys in server.questions for key in keys] == keys
     assert max(server.sizes) <= 6000
     assert [len(keys) for keys in server.questions] == [33, 27]  # three quarters at a time
+    server.questions.clear()
+    await asyncio.gather(lookups.find("ü" * 600), lookups.find("ä" * 600))
+    assert [len(keys) for keys in server.questions] == [1, 1]
     await lookups.find("ü" * 3000)
     assert server.sizes[-1] > 6000
 
