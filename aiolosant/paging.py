@@ -233,10 +233,11 @@ class NumberedPages(PageIterator[T]):
     def _look_ahead(self, total_count: int | None) -> None:
         if self._done:
             self._drop_ahead()
+            return
         following = self._offset // self._per_page
         for number in range(following, following + self._prefetch):
             beyond = total_count is not None and number * self._per_page >= total_count
-            if self._done or beyond:
+            if beyond:
                 break
             if number not in self._on_the_way:
                 task = asyncio.ensure_future(self._fetch(number, self._per_page))
