@@ -58,7 +58,7 @@ def run(work: Coroutine[Any, Any, int | None]) -> None:
     except BrokenPipeError:
         _drop_output()  # whoever reads it has had enough of it
     except FileNotFoundError as error:
-        _give_up(f"{error.filename}: there is no such file", USAGE)
+        _give_up(f"{error.filename}: there is no such file or folder", USAGE)
     except OSError as error:
         _drop_output()  # perhaps the disk is full
         _give_up(error, FAILED)

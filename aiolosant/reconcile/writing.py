@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self
 
 import msgspec
 
@@ -27,6 +29,7 @@ class RecordWriter:
             standard output. A CSV cannot say that a list is empty rather than left alone; JSON Lines can.
 
     Raises:
+        OSError: The file cannot be written; what was there is still there.
         ValueError: The name ends like none of these.
     """
 
@@ -52,8 +55,12 @@ class RecordWriter:
         self._is_file = self._target.is_file() or not self._target.exists()
         name = f".{self._target.name}.{os.getpid()}.part"
         self._part = self._target.with_name(name) if self._is_file else self._target
+        try:
+            self._out = self._part.open("wb")  # now, so that what cannot be written is told before anything is read
+        except FileNotFoundError:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._target.parent)) from None
         # The columns of a CSV are known when the last group is: kept as JSON Lines until then.
-        self._file = tempfile.TemporaryFile() if self._as_csv else self._part.open("wb")
+        self._file = tempfile.TemporaryFile() if self._as_csv else self._out
         return self
 
     def __exit__(
@@ -63,7 +70,7 @@ class RecordWriter:
             self._file.flush()
             return
         try:
-            with self._file:
+            with self._out, self._file:
                 if error is None:
                     self._complete()
             if error is None and self._is_file:
@@ -75,18 +82,14 @@ class RecordWriter:
                 self._part.unlink(missing_ok=True)
 
     def _complete(self) -> None:
-        if not self._as_csv:
-            self._sync(self._file)
-            return
-        with self._part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, columns_for(self._tag_keys))
+        if self._as_csv:
+            text = io.TextIOWrapper(self._out, encoding="utf-8", newline="", write_through=True)
+            writer = csv.DictWriter(text, columns_for(self._tag_keys))
             writer.writeheader()
             self._file.seek(0)
             for line in self._file:
                 writer.writerow(to_cells(msgspec.json.decode(line)))
-            self._sync(file)
-
-    def _sync(self, file: IO[Any]) -> None:
-        file.flush()
+            text.detach()
+        self._out.flush()
         if self._is_file:  # a pipe has nothing to sync
-            os.fsync(file.fileno())
+            os.fsync(self._out.fileno())

@@ -211,3 +211,17 @@ def test_a_record_keeps_its_shape() -> None:
     assert to_object(record) == mapping
     assert record.fields["device_tags"] == (DeviceTag(key="a"),)
     assert set(wire.FIELDS) >= set(mapping) - {"id"}
+
+
+@pytest.mark.parametrize("name", ["groups.csv", "groups.jsonl"])
+def test_what_cannot_be_written_is_told_at_once(tmp_path: Path, name: str) -> None:
+    """Before anything is read, and with the folder that is missing; a full disk leaves nothing behind."""
+    with pytest.raises(FileNotFoundError) as caught, reconcile.RecordWriter(tmp_path / "none" / name):
+        raise AssertionError("the writer was opened")
+    assert caught.value.filename == str(tmp_path / "none")
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no disk that is always full")
+    (tmp_path / name).symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"), reconcile.RecordWriter(tmp_path / name) as writer:
+        writer.write(ExperienceGroup(id="0" * 24, name="a"))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
