@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
+from .checks import plain
 from .errors import ConfigurationError
 
 _SHORTEST_TOKEN = 8
@@ -106,4 +107,4 @@ def _checked(token: object) -> Secret:
     # Only visible ASCII can go into a header.
     if not token or not all("!" <= character <= "~" for character in token):
         raise ValueError("token must be visible ASCII characters without blanks")
-    return Secret(token)
+    return Secret(plain(token))

@@ -18,9 +18,10 @@ from . import wire
 from .attempt import Request
 from .auth import Auth, TokenProvider
 from .call import Call
+from .checks import check_id, check_range, check_seconds, check_text
 from .errors import ConfigurationError
 from .groups import ExperienceGroups
-from .models import Page, check_id, check_range
+from .models import Page
 from .paging import Paginator, paginated
 from .retry import RetryPolicy
 from .throttle import Throttle
@@ -66,10 +67,7 @@ class LosantClient:
         max_in_flight: int = 64,
         allow_http: bool = False,
     ) -> None:
-        if not isinstance(timeout, int | float):
-            raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
-        if not 0 < timeout < math.inf:
-            raise ValueError(f"timeout must be more than 0 seconds and finite, not {timeout}")
+        check_seconds("timeout", timeout, positive=True)
         if not isinstance(retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
         check_range("max_in_flight", max_in_flight, 1)
@@ -224,16 +222,14 @@ _REPEATABLE = ("GET", "HEAD", "PUT", "DELETE")
 
 
 def _checked_method(method: object) -> str:
-    if not isinstance(method, str):
-        raise TypeError(f"method must be text, not {type(method).__name__}")
-    if method.upper() not in _METHODS:
+    verb = check_text("method", method).upper()
+    if verb not in _METHODS:
         raise ValueError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
-    return method.upper()
+    return verb
 
 
 def _checked_path(path: object) -> str:
-    if not isinstance(path, str):
-        raise TypeError(f"path must be text, not {type(path).__name__}")
+    path = check_text("path", path)
     if not path.startswith("/") or path.startswith("//"):
         raise ValueError(f"path must start with exactly one slash, unlike {path!r}")
     dots = {".", ".."} & set(urllib.parse.unquote(path).split("/"))
@@ -247,17 +243,28 @@ def _checked_params(params: object) -> dict[str, str | int]:
         return {}
     if not isinstance(params, Mapping):
         raise TypeError(f"params must be a mapping, not {type(params).__name__}")
-    checked: dict[str, str | int] = {}
-    for name, value in params.items():
-        if not isinstance(value, str | int | float):
-            raise TypeError(f"params[{name!r}] must be text, a number or a boolean, not {type(value).__name__}")
-        checked[name] = str(value).lower() if isinstance(value, bool) else str(value)
-    return checked
+    return {
+        check_text("a key of params", name): _checked_param(f"params[{name!r}]", value)
+        for name, value in params.items()
+    }
+
+
+def _checked_param(argument: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{argument} must be finite, not {value}")
+        return str(float(value))
+    if isinstance(value, str):
+        return check_text(argument, value)
+    raise TypeError(f"{argument} must be text, a number or a boolean, not {type(value).__name__}")
 
 
 def _checked_base_url(base_url: str, *, allow_http: bool) -> str:
-    if not isinstance(base_url, str):
-        raise TypeError(f"base_url must be text, not {type(base_url).__name__}")
+    base_url = check_text("base_url", base_url)
     wanted = f"base_url must be an http(s) address such as https://api.losant.com, not {base_url!r}"
     if any(mark in base_url for mark in "?#@"):
         raise ValueError("base_url must have no query, no fragment and no user name")

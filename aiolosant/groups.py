@@ -12,11 +12,12 @@ from . import wire
 from .attempt import Request
 from .batch import Batch
 from .call import Call
+from .checks import check_id, check_range, check_text
 from .creation import ExactlyOnce
 from .errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
 from .keys import ByName, ByTag, Identity
 from .lookups import MOST_KEYS
-from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes, check_id, check_range
+from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes
 from .outcomes import Outcome, Status
 from .paging import MAX_PER_PAGE, KeysetPages, Paginator, paginated
 from .query import Query
@@ -75,15 +76,16 @@ class ExperienceGroups:
                 drop the filter.
         """
         filter = _checked_filter(filter)  # noqa: A001 - as above
-        _check_choice("sort_field", sort_field, _SORT_FIELDS)
-        _check_choice("sort_direction", sort_direction, _SORT_DIRECTIONS)
-        _check_choice("filter_field", filter_field, ("name",))
+        params: dict[str, str | int] = {
+            "sortField": _checked_choice("sort_field", sort_field, _SORT_FIELDS),
+            "sortDirection": _checked_choice("sort_direction", sort_direction, _SORT_DIRECTIONS),
+        }
+        field = _checked_choice("filter_field", filter_field, ("name",))
         condition = _checked_query(query)
         if filter and condition:
             raise ValueError("filter and query exclude each other; put the filter's condition into the query")
-        params: dict[str, str | int] = {"sortField": sort_field, "sortDirection": sort_direction}
         if filter:
-            params |= {"filterField": filter_field, "filter": filter}
+            params |= {"filterField": field, "filter": filter}
         if condition:
             params["query"] = wire.encode(condition).decode()
 
@@ -313,16 +315,8 @@ def _to_new_group(item: object) -> NewExperienceGroup:
 
 
 def _checked_filter(value: object) -> str:
-    """The filter to send; text that cannot be sent would be sent as another filter, or as none."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise TypeError(f"filter must be text, not {type(value).__name__}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"filter is no valid Unicode text: {error}") from None
-    return value if value.strip() else ""
+    text = "" if value is None else check_text("filter", value)
+    return text if text.strip() else ""
 
 
 def _checked_query(query: object) -> dict[str, Any]:
@@ -335,6 +329,7 @@ def _checked_query(query: object) -> dict[str, Any]:
     return copy.deepcopy(dict(query))  # what the caller changes later is no part of it
 
 
-def _check_choice(argument: str, value: object, choices: tuple[str, ...]) -> None:
+def _checked_choice(argument: str, value: object, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ValueError(f"{argument} must be one of {', '.join(choices)}, not {value!r}")
+    return choices[choices.index(value)]  # as plain text, should it be a member of an enumeration

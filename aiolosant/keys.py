@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import attrs
 
-from .models import ExperienceGroup, NewExperienceGroup, check_tag_key, normal_id
+from .checks import check_tag_key
+from .models import ExperienceGroup, NewExperienceGroup, normal_id
 
 Key = Hashable
 
@@ -88,8 +89,7 @@ def by_tag(key: str) -> ByTag:
         TypeError: `key` is no text.
         ValueError: `key` is no tag key: 1 to 255 letters, digits, `_` or `-`.
     """
-    check_tag_key("key", key)
-    return ByTag(key)
+    return ByTag(check_tag_key("key", key))
 
 
 def by_id() -> ById:

@@ -6,7 +6,6 @@ experienceGroupPatch (API version 1.29.3). Lengths count characters, that is Uni
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Generic, NoReturn, TypeAlias, TypedDict, TypeVar
@@ -14,11 +13,10 @@ from typing import Any, Generic, NoReturn, TypeAlias, TypedDict, TypeVar
 import attrs
 from attrs import field
 
+from .checks import check_id, check_tag_key, check_text, plain
+
 T = TypeVar("T")
 Field: TypeAlias = "attrs.Attribute[Any]"
-
-_ID = re.compile(r"[A-Fa-f0-9]{24}")
-_TAG_KEY = re.compile(r"[0-9a-zA-Z_-]{1,255}")
 
 
 class FrozenDict(dict[str, str]):
@@ -39,66 +37,9 @@ class FrozenDict(dict[str, str]):
         return FrozenDict, (dict(self),)
 
 
-def check_id(argument: str, value: object) -> str:
-    """`value` if it is an id: 24 hex digits.
-
-    Raises:
-        TypeError: It is not text.
-        ValueError: It is any other text. Both messages name `argument`.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"{argument} must be text, not {type(value).__name__}")
-    if not _ID.fullmatch(value):
-        raise ValueError(f"{argument} must be 24 hex digits, not {_quoted(value)}")
-    return value
-
-
 def normal_id(value: str | None) -> str | None:
     """An id as it compares: upper and lower case of a hex digit are the same; None for None or ""."""
     return value.lower() if value else None
-
-
-def check_range(argument: str, value: object, minimum: int, maximum: int | None = None) -> None:
-    """Refuse what is no integer between two bounds.
-
-    Raises:
-        TypeError: It is no integer.
-        ValueError: It is out of the bounds. Both messages name `argument`.
-    """
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{argument} must be an integer, not {type(value).__name__}")
-    if value < minimum or (maximum is not None and value > maximum):
-        upper = "or more" if maximum is None else f"to {maximum}"
-        raise ValueError(f"{argument} must be {minimum} {upper}, not {value}")
-
-
-def _quoted(value: str) -> str:
-    return repr(value if len(value) <= 60 else f"{value[:57]}...")
-
-
-def _check_text(argument: str, value: object, minimum: int, maximum: int) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{argument} must be text, not {type(value).__name__}")
-    if not minimum <= len(value) <= maximum:
-        raise ValueError(f"{argument} must have {minimum} to {maximum} characters, not {len(value)}")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"{argument} is no valid Unicode text: {error}") from None
-
-
-def check_tag_key(argument: str, value: object) -> None:
-    """Refuse what is no tag key: 1 to 255 letters, digits, `_` or `-`.
-
-    Raises:
-        TypeError: It is not text.
-        ValueError: It is any other text. Both messages name `argument`.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"{argument} must be text, not {type(value).__name__}")
-    if not _TAG_KEY.fullmatch(value):
-        raise ValueError(f"{argument} must be 1 to 255 letters, digits, '_' or '-', not {_quoted(value)}")
 
 
 def _check_sequence(argument: str, value: object, maximum: int) -> tuple[object, ...]:
@@ -113,12 +54,12 @@ def _check_sequence(argument: str, value: object, maximum: int) -> tuple[object,
 
 
 def _name(_message: object, field: Field, value: object) -> None:
-    _check_text(field.name, value, 1, 255)
+    check_text(field.name, value, 1, 255)
 
 
 def _description(_message: object, field: Field, value: object) -> None:
     if value is not None:
-        _check_text(field.name, value, 0, 32_767)
+        check_text(field.name, value, 0, 32_767)
 
 
 def _ids(_message: object, field: Field, value: object) -> None:
@@ -133,7 +74,7 @@ def _device_tags(_message: object, field: Field, value: object) -> None:
         if tag.key is not None:
             check_tag_key(f"{field.name}[{n}].key", tag.key)
         if tag.value is not None:
-            _check_text(f"{field.name}[{n}].value", tag.value, 1, 255)
+            check_text(f"{field.name}[{n}].value", tag.value, 1, 255)
 
 
 def _group_tags(_message: object, field: Field, value: object) -> None:
@@ -141,12 +82,12 @@ def _group_tags(_message: object, field: Field, value: object) -> None:
         raise TypeError(f"{field.name} must be a mapping, not {type(value).__name__}")
     for key, text in value.items():
         check_tag_key(f"a key of {field.name}", key)
-        _check_text(f"{field.name}[{key!r}]", text, 1, 255)
+        check_text(f"{field.name}[{key!r}]", text, 1, 255)
 
 
 def _device_query_json(_message: object, field: Field, value: object) -> None:
     if value is not None:
-        _check_text(field.name, value, 0, 8192)
+        check_text(field.name, value, 0, 8192)
 
 
 def _parent_id(_message: object, field: Field, value: object) -> None:
@@ -157,20 +98,15 @@ def _parent_id(_message: object, field: Field, value: object) -> None:
 # Converters: what they cannot convert they leave to the validator, which knows the field's name.
 
 
-def _plain(value: str) -> str:
-    # Text of a subclass (an enumeration's, a template's) has another repr, and is no text for every JSON writer.
-    return str.__str__(value) if isinstance(value, str) and type(value) is not str else value
-
-
 def _plain_or_none(value: str | None) -> str | None:
-    return None if value is None else _plain(value)
+    return None if value is None else plain(value)
 
 
 def _to_ids(value: Iterable[str]) -> tuple[str, ...]:
     if value == ():
         return ()
     ids = _to_tuple(value)
-    return tuple(map(_plain, ids)) if isinstance(ids, tuple) else ids
+    return tuple(map(plain, ids)) if isinstance(ids, tuple) else ids
 
 
 def _to_device_tags(value: Iterable[DeviceTag]) -> tuple[DeviceTag, ...]:
@@ -188,7 +124,7 @@ def _to_tuple(value: Iterable[T]) -> tuple[T, ...]:
 
 def _to_tags(value: Mapping[str, str]) -> Mapping[str, str]:
     if isinstance(value, Mapping):
-        return FrozenDict((_plain(key), _plain(text)) for key, text in value.items())
+        return FrozenDict((plain(key), plain(text)) for key, text in value.items())
     return value
 
 
@@ -227,7 +163,7 @@ class NewExperienceGroup:
         ValueError: An argument breaks its limit. Both messages name the argument.
     """
 
-    name: str = field(converter=_plain, validator=_name)
+    name: str = field(converter=plain, validator=_name)
     description: str | None = field(default=None, converter=_plain_or_none, validator=_description)
     experience_user_ids: tuple[str, ...] = field(default=(), converter=_to_ids, validator=_ids)
     experience_endpoint_ids: tuple[str, ...] = field(default=(), converter=_to_ids, validator=_ids)

@@ -10,8 +10,9 @@ from typing import Generic, Self, TypeVar
 
 import attrs
 
+from .checks import check_range
 from .errors import ResponseFormatError
-from .models import Page, check_range
+from .models import Page
 
 T = TypeVar("T")
 FetchPage = Callable[[int, int], Awaitable[Page[T]]]

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 
-from .models import check_id, check_tag_key
+from .checks import check_id, check_tag_key, plain
 
 _MOST = 100
 _MOST_TAG_TEXT = 255
@@ -130,14 +130,14 @@ class TextField(_Field):
     def _checked(self, value: Any) -> str:
         if not isinstance(value, str):
             raise TypeError(f"{self._name} is compared with text, not {type(value).__name__}")
-        return value
+        return plain(value)
 
     def _part(self, operator: str, text: str, *, ci: bool) -> Query:
         if not isinstance(text, str):
             raise TypeError(f"{self._name} has parts of text, not {type(text).__name__}")
         if not text:
             raise ValueError(f"{self._name} is compared with text that is not empty")
-        return self._test(operator, text, ci=ci)
+        return self._test(operator, plain(text), ci=ci)
 
     def eq(self, value: str, *, ci: bool = False) -> Query:
         """It is this text; `==` with `ci`."""
@@ -187,8 +187,7 @@ class Tag:
     """The value of one group tag: `Q.group_tags["region"]`."""
 
     def __init__(self, key: str) -> None:
-        check_tag_key("a key of group_tags", key)
-        self._key = key
+        self._key = check_tag_key("a key of group_tags", key)
 
     def _test(self, test: object) -> Query:
         return Query({"groupTags": {self._key: test}})
@@ -263,7 +262,7 @@ def _tag_text(value: object) -> str:
         raise TypeError(f"group_tags are compared with text, not {type(value).__name__}")
     if len(value) > _MOST_TAG_TEXT:
         raise ValueError(f"group_tags are compared with at most {_MOST_TAG_TEXT} characters, not {len(value)}")
-    return value
+    return plain(value)
 
 
 def _tag_texts(values: Iterable[str]) -> list[str]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import attrs
 
-from .models import check_range
+from .checks import check_range, check_seconds
 
 
-def _non_negative(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{field.name} must be 0 or more seconds, not {value}")
+def _seconds(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
+    check_seconds(field.name, value)
 
 
-def _positive(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{field.name} must be more than 0 seconds, not {value}")
+def _some_seconds(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
+    check_seconds(field.name, value, positive=True)
 
 
 def _count(_policy: object, field: attrs.Attribute[Any], value: int) -> None:
@@ -40,16 +37,16 @@ class RetryPolicy:
         max_pause: The longest pause that a server may ask for with `Retry-After`; a longer one is an error.
 
     Raises:
-        TypeError: `max_attempts` is no integer.
+        TypeError: A value is no number.
         ValueError: A value is out of its range. Both messages name the argument.
     """
 
     max_attempts: int = attrs.field(default=5, validator=_count)
-    first_delay: float = attrs.field(default=0.25, validator=_non_negative)
-    max_delay: float = attrs.field(default=30.0, validator=_non_negative)
-    attempt_timeout: float = attrs.field(default=20.0, validator=_positive)
-    settle_time: float = attrs.field(default=2.0, validator=_non_negative)
-    max_pause: float = attrs.field(default=60.0, validator=_non_negative)
+    first_delay: float = attrs.field(default=0.25, validator=_seconds)
+    max_delay: float = attrs.field(default=30.0, validator=_seconds)
+    attempt_timeout: float = attrs.field(default=20.0, validator=_some_seconds)
+    settle_time: float = attrs.field(default=2.0, validator=_seconds)
+    max_pause: float = attrs.field(default=60.0, validator=_seconds)
 
     def delay(self, attempts: int, draw: float) -> float:
         """Seconds to wait after `attempts` attempts: exponential with full jitter, `draw` being a number in [0, 1).

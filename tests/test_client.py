@@ -39,8 +39,9 @@ APPLICATION = "575ec8687ae143cd83dc4a97"
         ({"retry": 5}, TypeError, "retry must be a RetryPolicy, not int"),
         ({"max_in_flight": 0}, ValueError, "max_in_flight must be 1 or more, not 0"),
         ({"max_in_flight": 1.5}, TypeError, "max_in_flight must be an integer"),
-        ({"timeout": 0}, ValueError, "timeout must be more than 0 seconds and finite, not 0"),
-        ({"timeout": float("inf")}, ValueError, "timeout must be more than 0 seconds and finite"),
+        ({"timeout": 0}, ValueError, "timeout must be more than 0 seconds, not 0"),
+        ({"timeout": float("inf")}, ValueError, "timeout must be more than 0 seconds, not inf"),
+        ({"timeout": True}, TypeError, "timeout must be a number of seconds, not bool"),
         ({"timeout": float("nan")}, ValueError, "timeout must be more than 0"),
     ],
 )

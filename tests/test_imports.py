@@ -13,7 +13,21 @@ import aiolosant
 PACKAGE = Path(aiolosant.__file__).parent
 # Each imports only what stands before it.
 ORDER = [
-    *("errors", "models", "query", "keys", "wire", "tree", "retry", "attempt", "auth", "throttle", "call", "transport"),
+    *(
+        "errors",
+        "checks",
+        "models",
+        "query",
+        "keys",
+        "wire",
+        "tree",
+        "retry",
+        "attempt",
+        "auth",
+        "throttle",
+        "call",
+        "transport",
+    ),
     *(
         "paging",
         "outcomes",
@@ -29,7 +43,7 @@ ORDER = [
         "__main__",
     ),
 ]
-NO_IO = {"errors", "models", "query", "keys", "wire", "tree", "retry", "attempt", "reconcile.diff"}
+NO_IO = {"errors", "checks", "models", "query", "keys", "wire", "tree", "retry", "attempt", "reconcile.diff"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

@@ -1,10 +1,19 @@
 """The door to the rest of the API."""
 
+from enum import Enum
 from typing import Any
 
 import pytest
 
-from aiolosant import LosantClient, NotFoundError, OutcomeUnknownError, RetryPolicy, TransportError
+from aiolosant import (
+    LosantClient,
+    NewExperienceGroup,
+    NotFoundError,
+    OutcomeUnknownError,
+    Q,
+    RetryPolicy,
+    TransportError,
+)
 from aiolosant.emulator import Emulator, Fault
 
 from .conftest import client_of
@@ -88,6 +97,10 @@ async def test_a_path_is_a_plain_path(losant: LosantClient, emulator: Emulator, 
         ({"path": 5}, TypeError, "path must be text"),
         ({"params": "a=b"}, TypeError, "params must be a mapping"),
         ({"params": {"a": None}}, TypeError, r"params\['a'\] must be text, a number or a boolean"),
+        ({"params": {5: "a"}}, TypeError, "a key of params must be text, not int"),
+        ({"params": {"a": "\ud800"}}, ValueError, r"params\['a'\] is no valid Unicode text"),
+        ({"params": {"a": float("nan")}}, ValueError, r"params\['a'\] must be finite, not nan"),
+        ({"path": "/\udfff"}, ValueError, "path is no valid Unicode text"),
         ({"json": object()}, TypeError, "cannot be written as JSON"),
     ],
 )
@@ -97,3 +110,43 @@ async def test_wrong_arguments_are_refused(
     """Before anything is sent, by their names."""
     with pytest.raises(kind, match=message):
         await losant.request(**{"method": "GET", "path": "/", **arguments})
+
+
+class Word(str, Enum):  # noqa: UP042 - a StrEnum has the right `str()` already
+    """What an application has for its constants; `str()` of one is `Word.GET`."""
+
+    GET = "GET"
+    SORT_FIELD = "sortField"
+    BY_ID = "id"
+    DESCENDING = "desc"
+    NAME = "my group"
+
+
+class Disguised(str):
+    """Text like a member of an enumeration, of a value that only the test knows."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "disguised"
+
+    __format__ = object.__format__
+
+
+class Number(int, Enum):
+    TEN = 10
+
+
+async def test_text_of_any_class_is_sent_by_its_value(emulator: Emulator) -> None:
+    """In tokens, ids, paths and parameters: never as `Word.GET`."""
+    token, application = Disguised(emulator.token), Disguised(emulator.application_id)
+    async with client_of(emulator, token=token, application_id=application) as losant:
+        groups = losant.experience_groups
+        made = await groups.create(NewExperienceGroup(Word.NAME))
+        await groups.list(sort_field=Word.BY_ID, sort_direction=Word.DESCENDING, filter=Word.NAME).first()  # type: ignore[arg-type]
+        assert await groups.scan(query=Q.name == Word.NAME).to_list() == [made]
+        path = Disguised(f"/applications/{emulator.application_id}/experience/groups")
+        await losant.request(Word.GET, path, params={Word.SORT_FIELD: Word.BY_ID, "perPage": Number.TEN})
+    assert [request.status for request in emulator.requests] == [201, 200, 200, 200]
+    assert emulator.requests[1].query["filter"] == "my group"
+    assert emulator.requests[3].query["perPage"] == "10"

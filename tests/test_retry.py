@@ -52,6 +52,8 @@ def test_retry_after_is_read_as_a_number_or_a_date(header: str | None, seconds: 
     [
         ({"max_attempts": 0}, ValueError, "max_attempts must be 1 or more, not 0"),
         ({"max_attempts": 1.5}, TypeError, "max_attempts must be an integer, not float"),
+        ({"first_delay": "1"}, TypeError, "first_delay must be a number of seconds, not str"),
+        ({"attempt_timeout": True}, TypeError, "attempt_timeout must be a number of seconds, not bool"),
         ({"first_delay": -1}, ValueError, "first_delay must be 0 or more seconds, not -1"),
         ({"max_delay": float("nan")}, ValueError, "max_delay must be 0 or more seconds"),
         ({"attempt_timeout": 0}, ValueError, "attempt_timeout must be more than 0 seconds"),

@@ -10,11 +10,12 @@ import attrs
 
 from ..batch import Batch, BatchWalker
 from ..call import Call
+from ..checks import check_range
 from ..errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
 from ..groups import ExperienceGroups
 from ..keys import ById, ByName, ByTag, without_id
 from ..lookups import MOST_KEYS
-from ..models import ExperienceGroup, NewExperienceGroup, check_range
+from ..models import ExperienceGroup, NewExperienceGroup
 from ..outcomes import Outcome, Status
 from ..paging import Closable
 from ..run import Run, Turn

@@ -1,0 +1,96 @@
+"""What an argument must be. Each check names the argument, and says no before anything is sent."""
+
+from __future__ import annotations
+
+import math
+import re
+
+_ID = re.compile(r"[A-Fa-f0-9]{24}")
+_TAG_KEY = re.compile(r"[0-9a-zA-Z_-]{1,255}")
+
+
+def plain(value: str) -> str:
+    """Text of a subclass as plain text; what is no text stays as it is, for a check to refuse.
+
+    An enumeration's text has another `str()` than its value, and a template's is no text for every JSON writer.
+    """
+    return str.__str__(value) if isinstance(value, str) and type(value) is not str else value
+
+
+def check_text(argument: str, value: object, minimum: int = 0, maximum: int | None = None) -> str:
+    """`value` as plain text, if it is text of so many characters that can be sent.
+
+    Raises:
+        TypeError: It is not text.
+        ValueError: It is too short or too long, or has half of a surrogate pair. Both messages name `argument`.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, not {type(value).__name__}")
+    if len(value) < minimum or (maximum is not None and len(value) > maximum):
+        upper = "or more" if maximum is None else f"to {maximum}"
+        raise ValueError(f"{argument} must have {minimum} {upper} characters, not {len(value)}")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{argument} is no valid Unicode text: {error}") from None
+    return plain(value)
+
+
+def check_id(argument: str, value: object) -> str:
+    """`value` as plain text, if it is an id: 24 hex digits.
+
+    Raises:
+        TypeError: It is not text.
+        ValueError: It is any other text. Both messages name `argument`.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, not {type(value).__name__}")
+    if not _ID.fullmatch(value):
+        raise ValueError(f"{argument} must be 24 hex digits, not {_quoted(value)}")
+    return plain(value)
+
+
+def check_tag_key(argument: str, value: object) -> str:
+    """`value` as plain text, if it is a tag key: 1 to 255 letters, digits, `_` or `-`.
+
+    Raises:
+        TypeError: It is not text.
+        ValueError: It is any other text. Both messages name `argument`.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, not {type(value).__name__}")
+    if not _TAG_KEY.fullmatch(value):
+        raise ValueError(f"{argument} must be 1 to 255 letters, digits, '_' or '-', not {_quoted(value)}")
+    return plain(value)
+
+
+def check_range(argument: str, value: object, minimum: int, maximum: int | None = None) -> None:
+    """Refuse what is no integer between two bounds.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is out of the bounds. Both messages name `argument`.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{argument} must be an integer, not {type(value).__name__}")
+    if value < minimum or (maximum is not None and value > maximum):
+        upper = "or more" if maximum is None else f"to {maximum}"
+        raise ValueError(f"{argument} must be {minimum} {upper}, not {value}")
+
+
+def check_seconds(argument: str, value: object, *, positive: bool = False) -> None:
+    """Refuse what is no finite number of seconds, 0 or more; with `positive` more than 0.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is out of these bounds. Both messages name `argument`.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{argument} must be a number of seconds, not {type(value).__name__}")
+    if not 0 <= value < math.inf or (positive and value == 0):
+        raise ValueError(f"{argument} must be {'more than 0' if positive else '0 or more'} seconds, not {value}")
+
+
+def _quoted(value: str) -> str:
+    return repr(value if len(value) <= 60 else f"{value[:57]}...")
