@@ -128,6 +128,7 @@ class _Comparison:
             for n, record in enumerate(self.records):
                 if record.id is not None and record.id.lower() in self.live:
                     self._claim(n, record.id.lower())
+        by_id = list(self.nodes)
         keys: dict[Hashable, int] = {}
         for n in self.forest.parents_first():
             if n in self.nodes:
@@ -145,6 +146,10 @@ class _Comparison:
                 self._complain(n, f"is one of {len(found)} groups with the {self._describe(key)}: {_ids(found)}")
             elif found:
                 self._claim(n, found[0].id.lower())
+        # What is known by its name alone is found by it again only if nothing else is to have that name.
+        for n in by_id:
+            if (other := keys.get(key := self._record_key(n))) is not None and self.nodes[other] != self.nodes[n]:
+                self._complain(other, f"is the same group as {self._place(n)}: the {self._describe(key)}")
         self._raise_problems()
 
     def check_tree(self) -> None:
@@ -212,7 +217,7 @@ class _Comparison:
             path = tuple(self.live[step].name for step in forest.path(group_id))
             doomed.append(Change("delete", path, group.id, {}, before=group))
         for key, groups in keys.items():
-            if len(groups) > 1:
+            if len(groups) > 1 and not isinstance(self.match_by, ById):
                 self.problems.append(f"prune: {len(groups)} live groups have the {self._describe(key)}: {_ids(groups)}")
         self._raise_problems()
         return doomed[::-1]
@@ -235,7 +240,7 @@ class _Comparison:
 
     def _claim(self, n: int, group_id: str) -> None:
         if group_id in self.wanted:
-            self._complain(n, f"is the live group {group_id}, as {self._place(self.wanted[group_id])} is")
+            self._complain(n, f"is the live group {group_id}, as {self._place(self.wanted[group_id])} is by its id")
         self.wanted.setdefault(group_id, n)
         self.nodes[n] = group_id
 

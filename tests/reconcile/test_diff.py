@@ -4,6 +4,8 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_id, by_name, by_tag
 from aiolosant.reconcile import Plan, compare
@@ -187,7 +189,19 @@ def test_prune_by_tag_leaves_alone_what_does_not_carry_it() -> None:
             [{"id": hex_id(1), "name": "B"}, {"name": "A"}],
             [live(1, "A")],
             by_id(),
-            [f"line 2: 'A' is the live group {hex_id(1)}, as line 1 is"],
+            [f"line 2: 'A' is the live group {hex_id(1)}, as line 1 is by its id"],
+        ),
+        (
+            [{"name": "n"}, {"id": hex_id(1), "name": "n"}],
+            [live(1, "A")],
+            by_id(),
+            ["line 1: 'n' is the same group as line 2: the name 'n' under the root"],
+        ),
+        (
+            [{"name": "n"}, {"id": hex_id(2), "name": "n"}],
+            [live(1, "n"), live(2, "A")],
+            by_id(),
+            ["line 1: 'n' is the same group as line 2: the name 'n' under the root"],
         ),
         (
             [{"id": hex_id(1), "name": "A", "parentId": hex_id(2)}],
@@ -230,6 +244,7 @@ def test_prune_needs_to_know_what_it_deletes() -> None:
     with pytest.raises(PlanError, match="prune: 2 live groups have the name 'Twice' under the root"):
         compared([{"name": "A"}], groups, by_name(), prune=True)
     assert diff([{"name": "A"}], groups, by_name()) == []
+    assert diff([{"id": hex_id(1), "name": "A"}], groups, by_id(), prune=True) == ["- Twice", "- Twice"]
 
 
 def test_moves_wait_for_what_is_above_them() -> None:
@@ -243,3 +258,44 @@ def test_moves_wait_for_what_is_above_them() -> None:
     plan = compared(records, groups, by_tag(TAG))
     assert list(plan.diff()) == ["~ G: parent_id", "~ G / P / X: parent_id"]
     assert [change.after for change in plan.changes] == [None, 0]
+
+
+def carried_out(plan: Plan, groups: list[ExperienceGroup]) -> list[ExperienceGroup]:
+    """The groups after the plan, where a create of what is there already makes nothing."""
+    there = {group.id: group for group in groups}
+    made: dict[int, str] = {}
+    for place, change in enumerate(plan.changes):
+        fields = dict(change.fields)
+        if change.parent is not None:
+            fields["parent_id"] = made[change.parent]
+        if change.action == "create":
+            key = (fields.get("parent_id"), fields["name"])
+            same = [group.id for group in there.values() if (group.parent_id, group.name) == key]
+            made[place] = same[0] if same else hex_id(1000 + place)
+            there.setdefault(made[place], ExperienceGroup(id=made[place], **fields))
+        elif change.group_id is not None:
+            before = there.pop(change.group_id)
+            if change.action == "update":
+                there[before.id] = attrs.evolve(before, **fields)
+    return list(there.values())
+
+
+@given(data=st.data(), size=st.integers(0, 4), prune=st.booleans())
+def test_by_id_a_second_plan_is_empty_or_there_is_no_first(data: st.DataObject, size: int, prune: bool) -> None:
+    """With names that are few and so collide, old ones and new ones: what cannot be told apart is refused at once."""
+    names = st.sampled_from("AB")
+    groups = [
+        live(n, data.draw(names), data.draw(st.none() | st.integers(1, n - 1)) if n > 1 else None)
+        for n in range(1, size + 1)
+    ]
+    ids = [*map(hex_id, range(1, size + 1)), "new", "newer"]
+    records = [
+        {"id": own, "name": data.draw(names), "parentId": data.draw(st.none() | st.sampled_from(ids))}
+        for own in data.draw(st.lists(st.sampled_from(ids), unique=True, min_size=1))
+    ]
+    try:
+        plan = compared(records, groups, by_id(), prune=prune)
+    except PlanError:
+        return
+    again = compared(records, carried_out(plan, groups), by_id(), prune=prune)
+    assert again.changes == ()
