@@ -22,7 +22,8 @@ from .checks import check_id, check_range, check_seconds, check_text
 from .errors import ConfigurationError
 from .groups import ExperienceGroups
 from .models import Page
-from .paging import Paginator, paginated
+from .pages import paginated
+from .paging import Paginator
 from .retry import RetryPolicy
 from .throttle import Throttle
 from .transport import Transport
@@ -183,7 +184,8 @@ class LosantClient:
             request = Request("GET", path, decode, {**checked, "page": number, "perPage": size})
             return await self._transport.call(request, Call(self._transport.timeout, patient=True))
 
-        return paginated(fetch, per_page=per_page, start_page=start_page, prefetch=prefetch)
+        start_task = self._transport.start_task
+        return paginated(fetch, per_page=per_page, start_page=start_page, prefetch=prefetch, start_task=start_task)
 
     async def close(self) -> None:
         """Let what is on the wire end and close the session, if it is the client's own. Twice does no harm."""

@@ -19,7 +19,8 @@ from .keys import ByName, ByTag, Identity
 from .lookups import MOST_KEYS
 from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes
 from .outcomes import Outcome, Status
-from .paging import MAX_PER_PAGE, KeysetPages, Paginator, paginated
+from .pages import MAX_PER_PAGE, KeysetPages, paginated
+from .paging import Paginator
 from .query import Query
 from .run import Run, Turn
 from .transport import Transport
@@ -90,7 +91,8 @@ class ExperienceGroups:
             params["query"] = wire.encode(condition).decode()
 
         fetch = functools.partial(self._fetch_page, params)
-        return paginated(fetch, per_page=per_page, start_page=start_page, prefetch=prefetch)
+        start_task = self._transport.start_task
+        return paginated(fetch, per_page=per_page, start_page=start_page, prefetch=prefetch, start_task=start_task)
 
     def scan(
         self, *, query: Mapping[str, Any] | Query | None = None, per_page: int = 1000, after: str | None = None

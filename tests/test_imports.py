@@ -30,6 +30,7 @@ ORDER = [
     ),
     *(
         "paging",
+        "pages",
         "outcomes",
         "run",
         "batch",

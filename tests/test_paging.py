@@ -3,16 +3,17 @@
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiolosant import Page, Paginator, ResponseFormatError, TransportError
-from aiolosant.paging import NumberedPages
+from aiolosant.pages import NumberedPages
 
-Fetch = Callable[[int, int], Awaitable[Page[int]]]
+Fetch = Callable[[int, int], Coroutine[Any, Any, Page[int]]]
 
 
 def numbered(fetch: Fetch, per_page: int = 100, start_page: int = 0, prefetch: int = 0) -> Paginator[int]:
@@ -98,6 +99,51 @@ async def test_an_empty_page_in_the_middle_is_walked_over() -> None:
         return pages[number]
 
     assert await numbered(fetch, 2).to_list() == [1, 2, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("pages", "expected"),
+    [
+        ([Page((1, 2), 0, 2, 0), Page((3,), 1, 2, 0)], [1, 2, 3]),
+        ([Page((1, 2), 0, 2, -5), Page((3, 4), 1, 2, 1), Page[int]((), 2, 2, 1)], [1, 2, 3, 4]),
+        ([Page((1, 2), 0, 2, 3), Page[int]((), 1, 2, 3), Page((3,), 2, 2, 3)], [1, 2, 3]),
+        ([Page((1,), 0, 2, 2), Page((1, 2), 0, 2, 2)], [1, 2]),  # read before a create and counted after it
+        ([Page((1, 2), 0, 2, 4), Page((3,), 1, 2, 4), Page((3,), 1, 2, 3)], [1, 2, 3]),
+        ([Page((1, 2), 0, 2, 3), Page[int]((), 1, 2, 3), Page[int]((), 2, 2, 2)], [1, 2]),  # gone meanwhile
+    ],
+)
+async def test_a_wrong_count_costs_no_item(pages: list[Page[int]], expected: list[int]) -> None:
+    """It was made at another moment than the page was read: what is given is believed rather than what is counted."""
+    answers = iter(pages)
+
+    async def fetch(_number: int, _per_page: int) -> Page[int]:
+        return next(answers)
+
+    assert await numbered(fetch, 2).to_list() == expected
+    assert next(answers, None) is None
+
+
+@pytest.mark.parametrize("page", [Page((1,), 0, 1000, 30), Page((1,), 0, 2, 2)])
+async def test_a_list_that_does_not_add_up_is_an_error(page: Page[int]) -> None:
+    """More is counted than is given, twice in a row: what is missing is not passed over in silence."""
+
+    async def fetch(_number: int, _per_page: int) -> Page[int]:
+        return page
+
+    with pytest.raises(ResponseFormatError, match=r"has 1, and .* are counted in all"):
+        await numbered(fetch, 2).to_list()
+
+
+async def test_empty_pages_to_the_end_of_the_count_are_an_error() -> None:
+    """An empty page may have others behind it, but not all of them can be empty."""
+
+    async def fetch(number: int, _per_page: int) -> Page[int]:
+        return Page((1, 2) if number == 0 else (), number, 2, 9)
+
+    walk = aiter(numbered(fetch, 2))
+    assert [await anext(walk), await anext(walk)] == [1, 2]
+    with pytest.raises(ResponseFormatError, match="page 5 of 2 items each has 0, and 9 are counted in all"):
+        await anext(walk)
 
 
 async def test_the_newest_total_is_followed() -> None:

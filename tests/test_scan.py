@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aiolosant import ExperienceGroup, LosantClient, NewExperienceGroup, Page, Paginator, Q, ResponseFormatError
 from aiolosant.emulator import Emulator
 from aiolosant.emulator.store import TreeError
-from aiolosant.paging import KeysetPages
+from aiolosant.pages import KeysetPages
 
 from .conftest import client_of
 

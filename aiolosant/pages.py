@@ -1,0 +1,233 @@
+"""Two ways to walk over the pages of a list: by their numbers, and by the key that each begins behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import attrs
+
+from .checks import check_range
+from .errors import ResponseFormatError
+from .models import Page
+from .paging import PageIterator, Paginator
+
+T = TypeVar("T")
+FetchPage = Callable[[int, int], Coroutine[Any, Any, Page[T]]]
+"""Asks for one page, given its number and the items per page."""
+StartTask = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+"""Makes a task of a coroutine."""
+
+# Undocumented; the largest that Losant's own tools ask for.
+MAX_PER_PAGE = 1000
+
+
+def paginated(
+    fetch: FetchPage[T], *, per_page: int, start_page: int, prefetch: int, start_task: StartTask = asyncio.ensure_future
+) -> Paginator[T]:
+    """A list that is read by page numbers.
+
+    Args:
+        fetch: Asks for one page, given its number and the items per page.
+        per_page: Items to ask for at a time.
+        start_page: Zero-based number of the first page.
+        prefetch: How many further pages to have on the way.
+        start_task: Makes a task of what is on the way, for whoever has to wait for it.
+
+    Raises:
+        TypeError: A number is no integer.
+        ValueError: A number is out of its range.
+    """
+    check_range("per_page", per_page, 1, MAX_PER_PAGE)
+    check_range("start_page", start_page, 0)
+    check_range("prefetch", prefetch, 0)
+
+    def open_pages(size: int) -> NumberedPages[T]:
+        offset = start_page * per_page
+        return NumberedPages(fetch, per_page=size, offset=offset, prefetch=prefetch, start_task=start_task)
+
+    return Paginator(open_pages, per_page=per_page)
+
+
+class NumberedPages(PageIterator[T]):
+    """Pages by number. What others create, delete or rename meanwhile can make it skip an item or give one twice.
+
+    Args:
+        fetch: Asks for one page, given its number and the items per page.
+        per_page: Items to ask for at a time.
+        offset: How many items to leave out at the start.
+        prefetch: How many further pages to have on the way while one is used up.
+        start_task: Makes a task of what is on the way.
+    """
+
+    def __init__(
+        self,
+        fetch: FetchPage[T],
+        *,
+        per_page: int,
+        offset: int,
+        prefetch: int,
+        start_task: StartTask = asyncio.ensure_future,
+    ) -> None:
+        super().__init__()
+        self._fetch = fetch
+        self._per_page = per_page
+        self._offset = offset
+        self._prefetch = prefetch
+        self._start_task = start_task
+        self._reached = offset  # how far the items have come
+        self._on_the_way: dict[int, asyncio.Task[Page[T]]] = {}
+
+    async def _next_page(self) -> Page[T]:
+        page = await self._page_that_adds_up()
+        start, end = _bounds(page)
+        skipped = self._offset - start
+        self._offset = end
+        if page.items:
+            self._reached = start + len(page.items)
+        full = len(page.items) == page.per_page
+        if page.total_count is None:
+            self._done = not full
+        elif full:
+            self._done = end == page.total_count  # what is given beyond what is counted may go on
+        else:
+            # An empty page is not the end of a list that is said to go on behind it.
+            self._done = page.total_count <= (end if page.items else start)
+        self._look_ahead(page.total_count)
+        return attrs.evolve(page, items=page.items[skipped:]) if skipped else page
+
+    async def _page_that_adds_up(self) -> Page[T]:
+        page = await self._page_at_offset()
+        if self._lacks_items(page):
+            # Counted before something was deleted and read after it, perhaps; never twice in a row.
+            page = await self._page_at_offset()
+            if self._lacks_items(page):
+                raise ResponseFormatError(
+                    f"the list does not add up: page {page.number} of {page.per_page} items each has "
+                    f"{len(page.items)}, and {page.total_count} are counted in all"
+                )
+        return page
+
+    def _lacks_items(self, page: Page[T]) -> bool:
+        """Whether the list ends with this page, but not where its count says."""
+        start, end = _bounds(page)
+        total = page.total_count
+        if total is None:
+            return False
+        if page.items:
+            return start + len(page.items) < total <= end
+        return self._reached < total <= start
+
+    async def _page_at_offset(self) -> Page[T]:
+        # A server that gives fewer items per page than asked for numbers its pages by its own size: the page that holds
+        # the offset is then another one.
+        for _ in range(2):
+            number = self._offset // self._per_page
+            page = await self._ask(number)
+            if page.number != number or page.per_page < 1 or len(page.items) > page.per_page:
+                break
+            if page.per_page != self._per_page:
+                self._per_page = page.per_page
+                self._drop_ahead()
+            if number == self._offset // page.per_page:
+                return page
+        raise ResponseFormatError(
+            f"the list makes no progress: asked for page {number}, the answer is page {page.number} "
+            f"of {page.per_page} items each and has {len(page.items)}"
+        )
+
+    async def _ask(self, number: int) -> Page[T]:
+        # Taken out first: if it failed, it is asked for again.
+        task = self._on_the_way.pop(number, None)
+        return await (task or self._fetch(number, self._per_page))
+
+    def _look_ahead(self, total_count: int | None) -> None:
+        if self._done:
+            self._drop_ahead()
+            return
+        following = self._offset // self._per_page
+        for number in range(following, following + self._prefetch):
+            beyond = total_count is not None and number * self._per_page >= total_count
+            if beyond:
+                break
+            if number not in self._on_the_way:
+                task = self._start_task(self._fetch(number, self._per_page))
+                task.add_done_callback(_seen)
+                self._on_the_way[number] = task
+
+    def _drop_ahead(self) -> None:
+        for task in self._on_the_way.values():
+            task.cancel()
+        self._on_the_way.clear()
+
+    async def aclose(self) -> None:
+        """End the walk: there is nothing more in it, and nothing stays on the way."""
+        await super().aclose()
+        dropped = list(self._on_the_way.values())
+        self._drop_ahead()
+        if dropped:
+            await asyncio.wait(dropped)
+
+    def __del__(self) -> None:
+        # A consumer who just walks away wants no more pages. The collector may run in any thread.
+        for task in self._on_the_way.values():
+            loop = task.get_loop()
+            if not task.done() and not loop.is_closed():
+                loop.call_soon_threadsafe(task.cancel)
+
+
+def _bounds(page: Page[Any]) -> tuple[int, int]:
+    """The place in the list of a page's first item, and the one behind its last if it is full."""
+    return page.number * page.per_page, (page.number + 1) * page.per_page
+
+
+def _seen(task: asyncio.Task[Page[T]]) -> None:
+    """Note that a page failed, so that one that nobody came to ask for is no complaint."""
+    if not task.cancelled():
+        task.exception()
+
+
+class KeysetPages(PageIterator[T]):
+    """Pages behind a key: each begins behind the last item of the one before, wherever that is by then.
+
+    Args:
+        fetch: Asks for the first page behind a key, given the key (None for the very first) and the items per page.
+        key_of: The key of an item; keys ascend.
+        per_page: Items to ask for at a time.
+        after: The key to begin behind.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[str | None, int], Awaitable[Page[T]]],
+        key_of: Callable[[T], str],
+        *,
+        per_page: int,
+        after: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._fetch = fetch
+        self._key_of = key_of
+        self._per_page = per_page
+        self._after = after
+
+    async def _next_page(self) -> Page[T]:
+        page = await self._fetch(self._after, self._per_page)
+        if not page.items and page.total_count:
+            # Counted at another moment than read, perhaps; or a server that does not give what it counts.
+            page = await self._fetch(self._after, self._per_page)
+            if not page.items and page.total_count:
+                raise ResponseFormatError(
+                    f"the list makes no progress: {page.total_count} items are left, and none come"
+                )
+        keys = [self._key_of(item) for item in page.items]
+        for before, key in zip([self._after, *keys], keys, strict=False):
+            if before is not None and key <= before:
+                raise ResponseFormatError(f"the list makes no progress: {key} comes behind {before}")
+        if keys:
+            self._after = keys[-1]
+        # A full page is never taken for the last: the server counts at another moment than it reads.
+        all_there = page.total_count is None or len(keys) >= page.total_count
+        self._done = not keys or (len(keys) < page.per_page and all_there)
+        return page
