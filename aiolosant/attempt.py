@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 # Refused before anything was done, and not for what the request says: too slow, too early, too many.
 _REFUSED_FOR_NOW = (408, 425, 429)
+MOST_QUOTED = 500
+"""How many characters of an answer an error shows."""
 
 
 class Proof(enum.Enum):
@@ -68,14 +70,28 @@ class Attempt(Generic[T]):
     retry_after: float | None = None
 
 
-def judge_answer(request: Request[T], status: int, body: bytes, retry_after: float | None = None) -> Attempt[T]:
+def judge_answer(
+    request: Request[T],
+    status: int,
+    body: bytes,
+    retry_after: float | None = None,
+    *,
+    mask: Callable[[str], str] = lambda text: text,
+) -> Attempt[T]:
     """What an answer that was read whole proves.
 
     A 4xx refuses a request before anything is done. A 3xx or 5xx may come from a gateway that had already passed the
     request on, and so does a 2xx that cannot be understood.
+
+    Args:
+        request: What is answered.
+        status: The status of the answer.
+        body: Its body.
+        retry_after: Seconds that the server asked to wait.
+        mask: Takes out of a text what it must not show, should the answer quote our own headers.
     """
     if not 200 <= status < 300:
-        kind, message = decode_error(body)
+        kind, message = (mask(text)[:MOST_QUOTED] for text in decode_error(body))
         refusal = api_error_class(status)(status, kind, message or "no explanation", request.method, request.path)
         refusal.retry_after = retry_after
         return Attempt(
@@ -88,7 +104,7 @@ def judge_answer(request: Request[T], status: int, body: bytes, retry_after: flo
     try:
         return Attempt(Proof.APPLIED, result=request.decode(body), status=status)
     except (ValueError, RecursionError) as problem:
-        error = ResponseFormatError(f"the answer was not understood: {problem}")
+        error = ResponseFormatError(f"the answer was not understood: {mask(str(problem))[:MOST_QUOTED]}")
         # What is no JSON broke off or comes from elsewhere; JSON of a wrong shape will have it the next time too.
         passing = not isinstance(problem, msgspec.ValidationError | RecursionError)
         return Attempt(Proof.UNKNOWN, error=error, passing=passing, status=status)

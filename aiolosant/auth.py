@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 
 from .checks import plain
@@ -24,11 +25,13 @@ class Secret:
         """The token itself."""
         return self._text
 
-    def masked_in(self, data: bytes) -> bytes:
-        """`data` with asterisks instead of the token."""
+    def masked_in(self, text: str) -> str:
+        """`text` with asterisks instead of the token."""
         # A word as short as a test's own token stands everywhere; it is looked for where a header has it.
-        start = b"" if len(self._text) >= _SHORTEST_TOKEN else b"Bearer "
-        return data.replace(start + self._text.encode(), start + b"***")
+        start = "" if len(self._text) >= _SHORTEST_TOKEN else "Bearer "
+        # JSON has three ways to write a character.
+        letters = (rf"(?:\\?{re.escape(letter)}|\\u00(?i:{ord(letter):02x}))" for letter in self._text)
+        return re.sub(f"({start}){''.join(letters)}", r"\1***", text)
 
     def __repr__(self) -> str:
         return "Secret(***)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import random
@@ -15,7 +16,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
-from .attempt import Attempt, Proof, Request, judge_answer, judge_failure
+from .attempt import MOST_QUOTED, Attempt, Proof, Request, judge_answer, judge_failure
 from .auth import Auth, Secret
 from .call import Call
 from .errors import (
@@ -78,13 +79,13 @@ class Transport:
         self._session = session
         self._owns_session = session is None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self._closed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._on_wire = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
         # Tests put others in their place.
-        self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self.sleep: Callable[[float], Awaitable[None]] = self._sleep
         self.draw: Callable[[], float] = random.random
 
     def start_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -96,7 +97,7 @@ class Transport:
 
     async def close(self) -> None:
         """Send nothing more, let what is on the wire end, and close the session if it is our own."""
-        self._closed = True
+        self._closed.set()
         self._auth.close()
         self._throttle.close()
         for callback in tuple(self.at_close):
@@ -165,6 +166,12 @@ class Transport:
         await self.sleep(delay)
         return True
 
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, unless the client is closed, before or meanwhile: then there is nothing to wait for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()
+
     async def _attempt_in_turn(self, request: Request[T], token: Secret, call: Call) -> Attempt[T]:
         started = self._throttle.acquire_at_once()
         if started is None:
@@ -208,6 +215,9 @@ class Transport:
         try:
             async with asyncio.timeout(seconds):
                 status, headers, answer = await self._exchange(session, request, token, body)
+        except asyncio.CancelledError as cancelled:
+            _forget_frames(cancelled)
+            raise
         except Exception as failure:  # noqa: BLE001 - beside aiohttp's, a hook of the caller's session may raise any
             cause = failure.__cause__ if isinstance(failure, _NoHiddenResend) else failure
             sent = body.started if body else not isinstance(cause, _BEFORE_SENDING)
@@ -219,12 +229,10 @@ class Transport:
         logger.debug("%s %s: %d", request.method, request.path, status)
         pause = headers.get("Retry-After")
         retry_after = None if pause is None else parse_retry_after(pause, datetime.now(UTC))
-        if status >= 300:
-            answer = token.masked_in(answer)  # an error that quotes our request must not show it
-        return judge_answer(request, status, answer, retry_after)
+        return judge_answer(request, status, answer, retry_after, mask=token.masked_in)
 
     def _ready_session(self) -> aiohttp.ClientSession:
-        if self._closed:
+        if self._closed.is_set():
             raise ConfigurationError("the client is closed; make a new one")
         loop = asyncio.get_running_loop()
         if self._loop not in (None, loop):
@@ -277,16 +285,24 @@ def _explain(cause: BaseException | None, seconds: float, token: Secret) -> Losa
         error = ResponseFormatError(f"the answer is larger than {_MAX_ANSWER >> 20} MiB")
     else:
         error = TransportError(f"no answer: {_quoted(str(cause), token) or type(cause).__name__}")
+    _forget_frames(cause)
     error.__cause__ = cause
-    # The frames of aiohttp hold our headers, and what shows tracebacks may show locals.
-    while cause is not None:
-        cause.__traceback__ = None
-        cause = cause.__cause__ or cause.__context__
     return error
 
 
+def _forget_frames(error: BaseException | None) -> None:
+    """Drop the frames of an error and of all behind it: aiohttp's hold our headers, and a traceback may show locals."""
+    behind, seen = [error], set()
+    while behind:
+        error = behind.pop()
+        if error is not None and id(error) not in seen:  # a hook of the caller's may have tied a knot
+            seen.add(id(error))
+            error.__traceback__ = None
+            behind += [error.__cause__, error.__context__]
+
+
 def _quoted(text: str, token: Secret) -> str:
-    return token.masked_in(text.encode(errors="replace")).decode()[:500]
+    return token.masked_in(text)[:MOST_QUOTED]
 
 
 @functools.lru_cache(maxsize=32)

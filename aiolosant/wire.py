@@ -122,6 +122,7 @@ _group_decoder = msgspec.json.Decoder(_Answered)
 _page_decoder = msgspec.json.Decoder(_page_of(_Answered))
 _any_page_decoder = msgspec.json.Decoder(_page_of(dict[str, Any]))
 _error_decoder = msgspec.json.Decoder(_Error)
+_BEGINNING = 5000  # bytes
 _success_decoder = msgspec.json.Decoder(_Success)
 
 
@@ -168,12 +169,13 @@ def decode_success(body: bytes) -> None:
 
 
 def decode_error(body: bytes) -> tuple[str, str]:
-    """Type and message of an error; a gateway's answer in another format is quoted, 500 characters of it at most."""
+    """Type and message of an error; of a gateway's answer in another format the beginning is its message."""
+    beginning = body.strip()[:_BEGINNING].decode(errors="replace")
     try:
         error: Any = _error_decoder.decode(body)
     except ValueError:
-        return "", body[:2000].decode(errors="replace").strip()[:500]
-    return error.type[:500], error.message[:500]
+        return "", beginning
+    return error.type, error.message or beginning
 
 
 FIELDS = {camel(field.name): field.name for field in attrs.fields(NewExperienceGroup)}

@@ -52,3 +52,14 @@ def test_a_failure_proves_something_only_if_nothing_left(sent: bool) -> None:
     """Without an answer, what was not sent was not applied; all else is unknown."""
     attempt: Attempt[None] = judge_failure(TransportError("cut"), sent=sent, passing=True)
     assert attempt.proof is (Proof.UNKNOWN if sent else Proof.NOT_APPLIED)
+
+
+def test_an_error_quotes_no_more_than_500_characters() -> None:
+    """Of whatever the answer says, and what must not be shown is taken out before it is cut."""
+    for body in (b"x" * 10_000, b'{"message": "' + b"x" * 10_000 + b'"}'):
+        error = judge_answer(REQUEST, 500, body).error
+        assert error is not None
+        assert error.message == "x" * 500
+        masked = judge_answer(REQUEST, 500, body, mask=lambda text: text.replace("x" * 501, "***")).error
+        assert masked is not None
+        assert masked.message.startswith("***")

@@ -37,7 +37,7 @@ from .servers import MockedResponse, Script, answer, cut, raw_server, silence
 APPLICATION = "575ec8687ae143cd83dc4a97"
 GROUP = "575ed78e7ae143cd83dc4aab"
 GROUPS_PATH = f"/applications/{APPLICATION}/experience/groups"
-TOKEN = "secret-token-of-the-test"
+TOKEN = "secret/token-of-the-test"
 ONCE = RetryPolicy(max_attempts=1)
 OK = "HTTP/1.1 200 OK\r\nContent-Type: application/json"
 CREATED = "HTTP/1.1 201 Created\r\nContent-Type: application/json"
@@ -126,7 +126,8 @@ async def test_a_body_in_chunks_is_read_whole() -> None:
     ("script", "kind", "message"),
     [
         (cut, TransportError, "no answer"),
-        (answer("HTTP/1.1 500 Oops", b"{}"), ServerError, "500: no explanation"),
+        (answer("HTTP/1.1 500 Oops", b""), ServerError, "500: no explanation"),
+        (answer("HTTP/1.1 500 Oops", b"{}"), ServerError, "500: {}"),
         (answer("HTTP/1.1 502 Bad Gateway", b"<h1>Bad</h1>"), ServerError, "502: <h1>Bad</h1>"),
         (answer("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/other"), ApiError, "302: no explanation"),
         (answer(OK, b'{"id": "1", "na', length=100, cut=True), TransportError, "no answer"),
@@ -211,6 +212,9 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 ECHO = f"bad header: Authorization: Bearer {TOKEN}".encode()
+# As JSON may write it: escaped, and all in numbers; the second is no valid text and so quoted as it came.
+ESCAPED = f"Bearer {TOKEN}".replace("/", "\\/").encode()
+NUMBERS = "".join(f"\\u{ord(letter):04X}" for letter in f"Bearer {TOKEN}").encode()
 
 
 @pytest.mark.parametrize(
@@ -221,6 +225,10 @@ ECHO = f"bad header: Authorization: Bearer {TOKEN}".encode()
         answer(f"HTTP/1.1 200 OK\r\nAuthorization Bearer {TOKEN}"),
         answer("HTTP/1.1 401 No", ECHO),
         answer("HTTP/1.1 400 No", b'{"type": "' + ECHO + b'", "message": "' + ECHO + b'"}'),
+        answer("HTTP/1.1 400 No", b'{"message": "' + ESCAPED + b'"}'),
+        answer("HTTP/1.1 400 No", b'{"message": "' + NUMBERS + b'"}'),
+        answer("HTTP/1.1 400 No", b'{"message": "' + NUMBERS + b'", "type": 5}'),
+        answer("HTTP/1.1 400 No", b'{"error": "' + ESCAPED + b'"}'),
         answer("HTTP/1.1 500 No", ECHO),
         answer(OK, b'{"id": 1}'),
         answer(OK, ECHO),
@@ -242,7 +250,37 @@ async def test_the_token_shows_nowhere(script: Script, verb: str, caplog: pytest
         assert not isinstance(error, aiohttp.ClientResponseError)
         texts += [repr(error), str(error), repr(vars(error))]
     texts += [str(pickle.dumps(caught.value)), *(record.getMessage() for record in caplog.records)]
-    assert not [text for text in texts if TOKEN in text]
+    leaks = ("token-of-the-test", r"\\u0074\\u006F\\u006B\\u0065\\u006E")
+    assert not [text for text in texts if any(leak in text for leak in leaks)]
+
+
+async def test_a_call_that_is_cancelled_does_not_show_the_token_either() -> None:
+    """Whoever logs the traceback of a timeout of his own with its locals sees no frame that holds it."""
+    async with raw_server(silence) as server, client(server.url) as losant:
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(0.05):
+                await losant.experience_groups.get(GROUP)
+        shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        assert "token-of-the-test" not in "".join(shown.format())
+    assert "_attempt" in str([frame.name for frame in traceback.extract_tb(caught.value.__cause__.__traceback__)])  # type: ignore[union-attr]
+
+
+async def test_a_knot_of_causes_is_an_error_like_any_other() -> None:
+    """A hook of the caller's session may raise errors that are each other's cause."""
+
+    async def fail(*_args: object) -> None:
+        first, second = ValueError("first"), ValueError("second")
+        first.__cause__, second.__cause__ = second, first
+        raise first
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(fail)
+    async with (
+        aiohttp.ClientSession(trace_configs=[trace]) as session,
+        client("http://127.0.0.1:1", session=session) as losant,
+    ):
+        with pytest.raises(TransportError, match="first"):
+            await losant.experience_groups.get(GROUP)
 
 
 def subclasses(kind: type[aiohttp.ClientError]) -> set[type[aiohttp.ClientError]]:
@@ -520,3 +558,25 @@ async def test_a_patient_call_does_not_lose_time_to_a_pause(monkeypatch: pytest.
         async with client(server.url, retry=policy, timeout=0.5) as losant:
             with pytest.raises(errors.RateLimitError):
                 await losant.experience_groups.get(GROUP)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+async def test_closing_does_not_wait_for_back_off(prefetch: int) -> None:
+    """A call, and a page that is looked ahead for, end at once with the client, however long they would have waited."""
+    page = b'{"items": [{"id": "1", "name": "a"}], "totalCount": 9, "perPage": 1}'
+    failure = answer("HTTP/1.1 503 No")
+    scripts = [answer(OK, page), failure, failure] if prefetch else [failure]
+    policy = RetryPolicy(first_delay=1000, max_delay=1000)
+    async with raw_server(*scripts) as server:
+        losant = client(server.url, retry=policy, timeout=5000)
+        losant._transport.draw = lambda: 0.9
+        walk = aiter(losant.experience_groups.list(per_page=1, prefetch=prefetch))
+        if prefetch:
+            await anext(walk)
+        waiting = asyncio.create_task(anext(walk))
+        while len(server.requests) < len(scripts) or losant._transport._on_wire:
+            await asyncio.sleep(0)
+        await losant.close()
+        assert not losant._transport._tasks
+        with pytest.raises(ConfigurationError, match="client is closed"):
+            await waiting
