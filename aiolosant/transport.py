@@ -8,7 +8,7 @@ import functools
 import logging
 import random
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -84,8 +84,7 @@ class Transport:
         self._on_wire = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
-        # Tests put others in their place.
-        self.sleep: Callable[[float], Awaitable[None]] = self._sleep
+        # Tests put another in its place, as they do with `sleep`.
         self.draw: Callable[[], float] = random.random
 
     def start_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -94,6 +93,12 @@ class Transport:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, unless the client is closed, before or meanwhile: then there is nothing to wait for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()
 
     async def close(self) -> None:
         """Send nothing more, let what is on the wire end, and close the session if it is our own."""
@@ -165,12 +170,6 @@ class Transport:
         )
         await self.sleep(delay)
         return True
-
-    async def _sleep(self, seconds: float) -> None:
-        """Wait, unless the client is closed, before or meanwhile: then there is nothing to wait for."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closed.wait()
 
     async def _attempt_in_turn(self, request: Request[T], token: Secret, call: Call) -> Attempt[T]:
         started = self._throttle.acquire_at_once()
