@@ -227,6 +227,8 @@ class Run:
 
     def _let_go(self) -> None:
         self._transport.at_close.discard(self._client_closes)
+        # A generator that nobody else has is closed, and with it the file that it reads.
+        self._items, self._async_items = iter(()), None
         self._at_end()
 
     def _pull(self) -> None:

@@ -545,3 +545,34 @@ async def test_an_input_that_says_it_is_empty_is_asked_all_the_same(losant: Losa
             return NewExperienceGroup(f"Tenant {self.left}")
 
     assert (await losant.experience_groups.create_many(Queue()).report()).created == 3
+
+
+@pytest.mark.parametrize("leave", ["break", "aclose", "end"])
+async def test_an_input_that_nobody_else_has_is_closed(losant: LosantClient, leave: str) -> None:
+    """With the batch, though that is kept: the file that a generator reads does not stay open."""
+    closed = []
+
+    def rows() -> Iterator[NewExperienceGroup]:
+        try:
+            yield from (NewExperienceGroup(str(n)) for n in range(5 if leave == "end" else 500))
+        finally:
+            closed.append("rows")
+
+    async def async_rows() -> AsyncIterator[NewExperienceGroup]:
+        try:
+            for group in rows():
+                yield group
+        finally:
+            closed.append("async rows")
+
+    kept = []
+    for given in (rows, async_rows):
+        batch = losant.experience_groups.create_many(given())
+        kept.append(batch)
+        async for _ in batch:
+            if leave == "aclose":
+                await batch.aclose()
+            if leave == "break":
+                break
+        await losant.experience_groups.list().first()
+    assert closed == ["rows", "rows", "async rows"]
