@@ -2,14 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Generic, Self
 
-from .outcomes import BatchReport, Outcome
+from .outcomes import BatchReport, Outcome, Tally
 from .paging import Closable
-from .run import Run
+from .run import O, Run
 
 
-class Batch(Closable):
+class Walk(Closable, Generic[O]):
+    """The outcomes of a run: an async iterator, walked once."""
+
+    def __init__(self, run: Run[O]) -> None:
+        self._run = run
+        self._walker: Walker[O] | None = None
+        self._taken = False
+
+    def __aiter__(self) -> Walker[O]:
+        if self._taken:
+            raise RuntimeError("this is walked once; make another")
+        self._taken = True
+        return Walker(self._run)
+
+    async def __anext__(self) -> O:
+        if self._walker is None:
+            self._walker = aiter(self)
+        return await anext(self._walker)
+
+    async def aclose(self) -> None:
+        """Send nothing more and wait for what is on the wire."""
+        self._taken = True
+        self._run.leave()
+        await self._run.settle()
+
+
+class Walker(Closable, Generic[O]):
+    """The one walk over a run. It is `async for`'s own, so that leaving the loop ends it."""
+
+    def __init__(self, run: Run[O]) -> None:
+        self._run = run
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> O:
+        return await self._run.next_outcome()
+
+    async def aclose(self) -> None:
+        """Send nothing more and wait for what is on the wire."""
+        self._run.leave()
+        await self._run.settle()
+
+    def __del__(self) -> None:
+        self._run.abandon()
+
+
+class Batch(Walk[Outcome]):
     """Outcomes of concurrent creates, as they complete or in the order of the input; an async iterator, walked once.
 
     Nothing is pulled or sent before the first outcome is asked for. What fails one item is its outcome; what would fail
@@ -20,21 +67,9 @@ class Batch(Closable):
     wire. `report()` then still tells what became of it.
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._walker: BatchWalker | None = None
-        self._taken = False
-
-    def __aiter__(self) -> BatchWalker:
-        if self._taken:
-            raise RuntimeError("this is walked once; make another")
-        self._taken = True
-        return BatchWalker(self._run)
-
-    async def __anext__(self) -> Outcome:
-        if self._walker is None:
-            self._walker = aiter(self)
-        return await anext(self._walker)
+    def __init__(self, run: Run[Outcome], tally: Tally) -> None:
+        super().__init__(run)
+        self._tally = tally
 
     async def report(self) -> BatchReport:
         """Walk the batch to its end; after a walk, wait for what it left on the wire.
@@ -50,31 +85,4 @@ class Batch(Closable):
         elif not self._run.over:
             raise RuntimeError("the batch is still being walked; its report comes after")
         await self._run.settle()
-        return self._run.tally.report()
-
-    async def aclose(self) -> None:
-        """Send nothing more and wait for what is on the wire."""
-        self._taken = True
-        self._run.leave()
-        await self._run.settle()
-
-
-class BatchWalker:
-    """The one walk over a batch. It is `async for`'s own, so that leaving the loop ends it."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Outcome:
-        return await self._run.next_outcome()
-
-    async def aclose(self) -> None:
-        """Send nothing more and wait for what is on the wire."""
-        self._run.leave()
-        await self._run.settle()
-
-    def __del__(self) -> None:
-        self._run.abandon()
+        return self._tally.report()

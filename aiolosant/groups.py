@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import copy
 import functools
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, Unpack
 
 from . import wire
@@ -18,11 +18,11 @@ from .errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnkn
 from .keys import ByName, ByTag, Identity
 from .lookups import MOST_KEYS
 from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes
-from .outcomes import Outcome, Status
+from .outcomes import Outcome, Status, Tally
 from .pages import MAX_PER_PAGE, KeysetPages, paginated
 from .paging import Paginator
 from .query import Query
-from .run import Run, Turn
+from .run import BrokenOff, Run, Turn
 from .transport import Transport
 
 SortField = Literal["name", "id", "creationDate", "lastUpdated"]
@@ -236,18 +236,28 @@ class ExperienceGroups:
         if isinstance(groups, str | bytes | Mapping) or not isinstance(groups, Iterable | AsyncIterable):
             raise TypeError(f"groups must be an iterable or async iterable of groups, not {type(groups).__name__}")
         check_range("concurrency", concurrency, 1)
-        options: dict[str, Any] = {"concurrency": concurrency, "ordered": ordered, "transport": self._transport}
-        if unique_by is None:
-            return Batch(Run(groups, _to_new_group, self._create_one, **options))
-        once = self._exactly_once(unique_by, gather=True)
+        once = None if unique_by is None else self._exactly_once(unique_by, gather=True)
 
-        def prepare(item: object) -> NewExperienceGroup:
+        def begin(index: int, item: NewExperienceGroup | Mapping[str, Any]) -> Callable[[Turn], Awaitable[Outcome]]:
             group = _to_new_group(item)
-            once.claim(group)
-            return group
+            if once is not None:
+                once.claim(group)
+            return functools.partial(self._create_one, index, item, group, once)
 
-        work = functools.partial(self._create_one, once=once)
-        return Batch(Run(groups, prepare, work, fill=MOST_KEYS, at_end=once.close, **options))
+        tally = Tally()
+        run = Run(
+            groups,
+            begin,
+            _broken_off,
+            concurrency=concurrency,
+            transport=self._transport,
+            ordered=ordered,
+            fill=0 if once is None else MOST_KEYS,
+            on_outcome=tally.add,
+            report=tally.report,
+            at_end=(lambda: None) if once is None else once.close,
+        )
+        return Batch(run, tally)
 
     # The verbs with a time of the caller's, for `reconcile` as well.
 
@@ -273,8 +283,8 @@ class ExperienceGroups:
         index: int,
         item: NewExperienceGroup | Mapping[str, Any],
         group: NewExperienceGroup,
+        once: ExactlyOnce | None,
         turn: Turn,
-        once: ExactlyOnce | None = None,
     ) -> Outcome:
         try:
             if once is None:
@@ -306,6 +316,12 @@ class ExperienceGroups:
 
     def _group_path(self, group_id: str) -> str:
         return f"{self._path}/{check_id('group_id', group_id)}"
+
+
+def _broken_off(
+    index: int, item: NewExperienceGroup | Mapping[str, Any], error: BaseException, status: BrokenOff
+) -> Outcome:
+    return Outcome(index, item, None, error, status)
 
 
 def _to_new_group(item: object) -> NewExperienceGroup:

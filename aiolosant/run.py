@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import functools
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from .call import Call
 from .errors import (
@@ -19,8 +19,21 @@ from .errors import (
     PermissionDeniedError,
     TransportError,
 )
-from .outcomes import Outcome, Tally
+from .intake import Intake
 from .transport import Transport
+
+
+class AnyOutcome(Protocol):
+    """What became of an item, as far as a run needs to know."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong; None if nothing did."""
+
+
+BrokenOff = Literal["failed", "unknown"]
+"""The status of an item that surely came to nothing, or of which nobody knows."""
+O = TypeVar("O", bound=AnyOutcome)  # noqa: E741 - one letter, as type variables have
 
 # A create answers 404 for an unknown application alone.
 _FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError, ConfigurationError)
@@ -40,7 +53,7 @@ class Turn:
         run: The batch whose places these are; None for an item that is alone.
     """
 
-    def __init__(self, call: Call, run: Run | None = None) -> None:
+    def __init__(self, call: Call, run: Run[Any] | None = None) -> None:
         self.call = call
         self._run = run
         self._holds_place = False
@@ -80,61 +93,65 @@ class Turn:
         self._holds_place = True
 
 
-class Run:
+class Run(Generic[O]):
     """The work of one batch. Its tasks know it but not its walker, so that the walker can be left to be collected.
 
     Args:
         items: The input, pulled no further ahead of the outcomes than `concurrency`, `ahead` and `fill`.
-        prepare: Makes of an item what is worked on, at once when it is pulled; what it raises fails the item.
-        work: Makes the outcome of one item, given its index, the item as it was pulled, what was made of it, and its
-            turn; it raises nothing that it expects.
+        begin: Makes of an item's index and the item the work on it, at once when it is pulled; what it raises fails the
+            item. The work makes the outcome, given its turn, and raises nothing that it expects.
+        broken_off: Makes the outcome of an item that did not come to its own, given its index, the item, the error, and
+            the status.
         concurrency: Items under way at a time.
-        ordered: Whether outcomes wait for those of earlier items.
         transport: Owns the tasks.
+        ordered: Whether outcomes wait for those of earlier items.
         ahead: How many items to pull beyond those under way.
         fill: How many items more to pull at once, for work that can be shared.
+        on_outcome: Called with each outcome, yielded or not.
+        report: Makes the `report` of the error that stopped the run.
         at_end: Called when the run has ended or was left.
 
     Attributes:
         places: What bounds the items under way.
         parked: Items that have given up their place.
-        tally: What has become of the items so far.
     """
 
     def __init__(
         self,
         items: Iterable[Any] | AsyncIterable[Any],
-        prepare: Callable[[Any], Any],
-        work: Callable[[int, Any, Any, Turn], Awaitable[Outcome]],
+        begin: Callable[[int, Any], Callable[[Turn], Awaitable[O]]],
+        broken_off: Callable[[int, Any, BaseException, BrokenOff], O],
         *,
         concurrency: int,
-        ordered: bool,
         transport: Transport,
+        ordered: bool = False,
         ahead: int = 8,
         fill: int = 0,
+        on_outcome: Callable[[O], None] = lambda _: None,
+        report: Callable[[], Any] = lambda: None,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
-        self._async_items = aiter(items) if isinstance(items, AsyncIterable) else None
-        self._items = iter(()) if isinstance(items, AsyncIterable) else iter(items)
-        self._prepare = prepare
-        self._work = work
+        self._intake = Intake(
+            items, has_room=self._has_room, take=self._start, fail=self.stop, wake=self._wake_up, transport=transport
+        )
+        self._begin = begin
+        self._broken_off = broken_off
         self.places = asyncio.Semaphore(concurrency)
         self._most_unfinished = concurrency + ahead
         self._fill = fill
         self._most_parked = max(100, 4 * concurrency)
         self._ordered = ordered
         self._transport = transport
+        self._on_outcome = on_outcome
+        self._report = report
         self._at_end = at_end
         self.parked = 0
 
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
-        self._pulling: asyncio.Task[None] | None = None
-        self._room = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], Call] = {}
         self._open: dict[int, Any] = {}
         self._filling = True
-        self._exhausted = False
         self._stopped = False
         self._left = False
         self._ended = False
@@ -142,9 +159,8 @@ class Run:
 
         self._pulled = 0
         self._yielded = 0
-        self._ready: deque[Outcome] = deque()
-        self._early: dict[int, Outcome] = {}
-        self.tally = Tally()
+        self._ready: deque[O] = deque()
+        self._early: dict[int, O] = {}
 
     @property
     def over(self) -> bool:
@@ -154,25 +170,24 @@ class Run:
     def look_for_room(self) -> None:
         """Pull more, if that may be."""
         self._wake.set()
-        if self._async_items is not None and self._may_pull():
-            self._room.set()
+        self._intake.notice_room()
 
     def check_open(self) -> None:
         """Raise why nothing more is sent, if nothing is."""
         if self._stopped:
             raise _not_sent() from self._fatal
 
-    async def next_outcome(self) -> Outcome:
+    async def next_outcome(self) -> O:
         """The next outcome; the error that stopped the batch after the last; StopAsyncIteration after that."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._transport.at_close.add(self._client_closes)
         while True:
-            self._pull()
+            self._intake.pull()
             if self._ready:
                 self._yielded += 1
                 return self._ready.popleft()
-            if (self._exhausted or self._stopped) and not self._tasks and not self._pulling:
+            if (self._intake.exhausted or self._stopped) and not self._tasks and not self._intake.task:
                 break
             self._wake.clear()
             try:
@@ -187,7 +202,7 @@ class Run:
             raise StopAsyncIteration
         fatal, self._fatal = self._fatal, None
         with contextlib.suppress(AttributeError):  # an error of the input's own may be frozen
-            fatal.report = self.tally.report()  # type: ignore[attr-defined]  # errors of the input get one as well
+            fatal.report = self._report()  # type: ignore[attr-defined]  # errors of the input get one as well
         raise fatal
 
     def stop(self, fatal: BaseException | None = None) -> None:
@@ -195,8 +210,7 @@ class Run:
         self._stopped = True
         if self._fatal is None:
             self._fatal = fatal
-        if self._pulling:
-            self._pulling.cancel()
+        self._intake.stop()
         self._wake.set()
 
     def leave(self, fatal: BaseException | None = None) -> None:
@@ -211,7 +225,7 @@ class Run:
 
     async def settle(self) -> None:
         """Wait until everything that was sent has its outcome."""
-        while pending := {*self._tasks, *([self._pulling] if self._pulling else [])}:
+        while pending := {*self._tasks, *([self._intake.task] if self._intake.task else [])}:
             await asyncio.wait(pending)
 
     def abandon(self) -> None:
@@ -227,52 +241,14 @@ class Run:
 
     def _let_go(self) -> None:
         self._transport.at_close.discard(self._client_closes)
-        # A generator that nobody else has is closed, and with it the file that it reads.
-        self._items, self._async_items = iter(()), None
+        self._intake.let_go()
         self._at_end()
 
-    def _pull(self) -> None:
-        if self._async_items is not None:
-            if self._may_pull():
-                self._room.set()
-            if not self._pulling and not self._exhausted and not self._stopped:
-                self._pulling = self._transport.start_task(self._pull_async(self._async_items))
-                self._pulling.add_done_callback(self._pull_ended)
-            return
-        while self._may_pull():
-            try:
-                item = next(self._items)
-            except StopIteration:
-                self._exhausted = True
-            except Exception as error:  # noqa: BLE001 - raised to the consumer once what is on the wire has ended
-                self.stop(error)
-            else:
-                self._start(item)
-
-    async def _pull_async(self, items: AsyncIterator[Any]) -> None:
-        # One task from start to end: an input may hold timeouts and context variables across its items.
-        try:
-            while True:
-                while not self._may_pull():
-                    self._room.clear()
-                    await self._room.wait()
-                self._start(await anext(items))
-        except StopAsyncIteration:
-            self._exhausted = True
-        except asyncio.CancelledError:
-            if self._stopped:
-                raise
-            # Nobody here cancelled it: something that the input waits for was, and the input is lost with it.
-            self.stop(RuntimeError("the input of the batch was cancelled"))
-        except Exception as error:  # noqa: BLE001 - as above
-            self.stop(error)
-
-    def _pull_ended(self, _task: asyncio.Task[None]) -> None:
-        self._pulling = None
+    def _wake_up(self) -> None:
         self._wake.set()
 
-    def _may_pull(self) -> bool:
-        if self._exhausted or self._stopped:
+    def _has_room(self) -> bool:
+        if self._stopped:
             return False
         unfinished = self._pulled - self._yielded - min(self.parked, self._most_parked)
         # Filled up by `fill` in one go and then used up, so that what can be shared is shared by so many.
@@ -287,47 +263,46 @@ class Run:
         self._pulled += 1
         self._open[index] = item
         try:
-            prepared = self._prepare(item)
+            work = self._begin(index, item)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with an item is the item's outcome
-            self._finish(Outcome(index, item, None, error, "failed"))
+            self._finish(index, self._broken_off(index, item, error, "failed"))
             return
         call = Call(self._transport.timeout, patient=True)
-        task = self._transport.start_task(self._do(index, item, prepared, call))
+        task = self._transport.start_task(self._do(index, item, work, call))
         self._tasks[task] = call
         task.add_done_callback(functools.partial(self._task_ended, index))
 
     def _task_ended(self, index: int, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
         if index in self._open:  # cancelled before its first step
-            self._finish(Outcome(index, self._open[index], None, _not_sent(), "failed"))
+            self._finish(index, self._broken_off(index, self._open[index], _not_sent(), "failed"))
         if not self._tasks:  # the walk may be over; before that only an outcome is worth waking for
             self._wake.set()
 
-    async def _do(self, index: int, item: Any, prepared: Any, call: Call) -> None:
+    async def _do(self, index: int, item: Any, work: Callable[[Turn], Awaitable[O]], call: Call) -> None:
         turn = Turn(call, self)
         try:
-            outcome = await self._work(index, item, prepared, turn)
+            outcome = await work(turn)
         except asyncio.CancelledError:
             # By `leave`, or by whoever shuts the loop down: the item still has its outcome.
-            outcome = (
-                Outcome(index, item, None, OutcomeUnknownError("the batch ended before this was settled"), "unknown")
-                if call.doubtful
-                else Outcome(index, item, None, _not_sent(), "failed")
-            )
+            if call.doubtful:
+                lost = OutcomeUnknownError("the batch ended before this was settled")
+                outcome = self._broken_off(index, item, lost, "unknown")
+            else:
+                outcome = self._broken_off(index, item, _not_sent(), "failed")
         except Exception as error:  # noqa: BLE001 - a mistake in the work itself: raised to the consumer in the end
-            outcome = Outcome(index, item, None, error, "unknown" if call.doubtful else "failed")
+            outcome = self._broken_off(index, item, error, "unknown" if call.doubtful else "failed")
             self.stop(error)
         finally:
             turn.end()
-        self._finish(outcome)
+        self._finish(index, outcome)
 
-    def _finish(self, outcome: Outcome) -> None:
+    def _finish(self, index: int, outcome: O) -> None:
         if self._is_fatal(outcome.error):
             self.stop(outcome.error)
         self._wake.set()
-        index = outcome.index
         del self._open[index]
-        self.tally.add(outcome)
+        self._on_outcome(outcome)
         if not self._ordered:
             self._ready.append(outcome)
             return

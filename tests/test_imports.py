@@ -32,6 +32,7 @@ ORDER = [
         "paging",
         "pages",
         "outcomes",
+        "intake",
         "run",
         "batch",
         "lookups",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import attrs
 
-from ..batch import Batch, BatchWalker
+from ..batch import Walk
 from ..call import Call
 from ..checks import check_range
 from ..errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
@@ -16,11 +17,9 @@ from ..groups import ExperienceGroups
 from ..keys import ById, ByName, ByTag, without_id
 from ..lookups import MOST_KEYS
 from ..models import ExperienceGroup, NewExperienceGroup
-from ..outcomes import Outcome, Status
-from ..paging import Closable
-from ..run import Run, Turn
+from ..run import BrokenOff, Run, Turn
 from .diff import check_prune, comparable, compare, differing
-from .model import Change, ChangeOutcome, ChangeStatus, MatchBy, Plan, Record
+from .model import Change, ChangeOutcome, MatchBy, Plan, Record
 from .records import to_record
 from .schedule import Schedule, Step
 
@@ -87,52 +86,16 @@ def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> App
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a Plan, not {type(plan).__name__}")
     check_range("concurrency", concurrency, 1)
-    return Applying(_Engine(groups, plan).start(concurrency))
+    return Applying(_Engine(groups, plan).run(concurrency))
 
 
-class Applying(Closable):
+class Applying(Walk[ChangeOutcome]):
     """Outcomes of a plan as they complete: an async iterator, walked once.
 
     Nothing is sent before the first outcome is asked for. What would fail every change, such as a wrong token, ends it:
     what is on the wire ends and is yielded, and then the error is raised. After `break` nothing new is sent; `aclose()`
     and a cancellation also wait for what is on the wire.
     """
-
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-        self._walker: _Walker | None = None
-
-    def __aiter__(self) -> _Walker:
-        return _Walker(aiter(self._batch))
-
-    async def __anext__(self) -> ChangeOutcome:
-        if self._walker is None:
-            self._walker = aiter(self)
-        return await anext(self._walker)
-
-    async def aclose(self) -> None:
-        """Send nothing more and wait for what is on the wire."""
-        await self._batch.aclose()
-
-
-class _Walker:
-    def __init__(self, walker: BatchWalker) -> None:
-        self._walker = walker
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> ChangeOutcome:
-        try:
-            outcome = await anext(self._walker)
-        except LosantError as error:
-            error.report = None  # it would tell of creates, and these are changes
-            raise
-        step: Any = outcome.request
-        return ChangeOutcome(step.change, _status_of(outcome), outcome.group, outcome.error)
-
-    async def aclose(self) -> None:
-        await self._walker.aclose()
 
 
 class _StaleError(LosantError):
@@ -143,12 +106,8 @@ class _SkippedError(LosantError):
     advice = "Plan again once that is mended."
 
 
-def _status_of(outcome: Outcome) -> ChangeStatus:
-    if isinstance(outcome.error, _StaleError):
-        return "stale"
-    if isinstance(outcome.error, _SkippedError):
-        return "skipped"
-    return "done" if outcome.status == "created" else outcome.status
+def _broken_off(_index: int, step: Step, error: BaseException, status: BrokenOff) -> ChangeOutcome:
+    return ChangeOutcome(step.change, status, None, error)
 
 
 class _Engine:
@@ -166,19 +125,17 @@ class _Engine:
         self._found: dict[int, asyncio.Future[ExperienceGroup | None]] = {}  # what was looked up ahead, by place
         self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by place, and whether this very run made it
 
-    def start(self, concurrency: int) -> Batch:
-        """A batch that does the changes."""
-        run = Run(
+    def run(self, concurrency: int) -> Run[ChangeOutcome]:
+        """The run that does the changes."""
+        return Run(
             self,
-            lambda step: step,
-            self._do,
+            lambda _index, step: functools.partial(self._do, step),
+            _broken_off,
             concurrency=concurrency,
-            ordered=False,
             transport=self._transport,
             ahead=2,  # no more, so that what is urgent finds no queue before it
             at_end=self._end,
         )
-        return Batch(run)
 
     def _end(self) -> None:
         self._once.close()
@@ -223,28 +180,28 @@ class _Engine:
     async def _look(self, place: int) -> ExperienceGroup | None:
         return await self._once.look(NewExperienceGroup(**self._changes[place].fields))
 
-    async def _do(self, index: int, step: Step, _prepared: object, turn: Turn) -> Outcome:
-        outcome = await self._outcome(index, step, turn)
+    async def _do(self, step: Step, turn: Turn) -> ChangeOutcome:
+        outcome = await self._outcome(step, turn)
         self._schedule.ended(step.place, ok=outcome.ok)
         self._wake.set()
         return outcome
 
-    async def _outcome(self, index: int, step: Step, turn: Turn) -> Outcome:
+    async def _outcome(self, step: Step, turn: Turn) -> ChangeOutcome:
+        change = step.change
+        if step.obstacle is not None:
+            return ChangeOutcome(change, "skipped", None, _SkippedError(step.obstacle, attempts=0))
         acts = {"create": self._create, "update": self._update, "delete": self._delete}
-        request: Any = step
         try:
-            if step.obstacle is not None:
-                raise _SkippedError(step.obstacle, attempts=0)
-            group, is_new = await acts[step.change.action](step, turn)
+            group, is_new = await acts[change.action](step, turn)
+        except _StaleError as error:
+            return ChangeOutcome(change, "stale", None, error)
         except OutcomeUnknownError as error:
-            return Outcome(index, request, None, error, "unknown")
+            return ChangeOutcome(change, "unknown", None, error)
         except (LosantError, ValueError) as error:
             # In doubt is what was sent and never answered; several groups where one was sent are as bad.
             doubtful = turn.call.doubtful or (isinstance(error, DuplicateGroupError) and turn.call.attempts)
-            told = isinstance(error, _StaleError | _SkippedError)
-            status: Status = "unknown" if doubtful and not told else "failed"
-            return Outcome(index, request, None, error, status)
-        return Outcome(index, request, group, None, "created" if is_new else "existing")
+            return ChangeOutcome(change, "unknown" if doubtful else "failed", None, error)
+        return ChangeOutcome(change, "done" if is_new else "existing", group, None)
 
     async def _create(self, step: Step, turn: Turn) -> tuple[ExperienceGroup | None, bool]:
         fields = dict(step.change.fields)
