@@ -38,7 +38,7 @@ class Request(Generic[T]):
         decode: Makes the result of the body of a 2xx, or raises ValueError.
         params: Query parameters.
         body: JSON; None for no body.
-        repeatable: Whether doing it twice is the same as doing it once.
+        idempotent: Whether doing it twice is the same as doing it once; see https://www.rfc-editor.org/rfc/rfc9110#name-idempotent-methods.
     """
 
     method: str
@@ -46,7 +46,7 @@ class Request(Generic[T]):
     decode: Callable[[bytes], T]
     params: Mapping[str, str | int] = attrs.field(factory=dict)
     body: bytes | None = None
-    repeatable: bool = True
+    idempotent: bool = True
 
 
 @attrs.frozen
@@ -57,17 +57,15 @@ class Attempt(Generic[T]):
         proof: What it proved.
         result: The decoded answer, where there is no error.
         error: What went wrong.
-        passing: Whether the same request may do better later.
+        transient: Whether the same request may do better later.
         status: The status of the answer; None if there was none.
-        retry_after: Seconds that the server asked to wait.
     """
 
     proof: Proof
     result: T | None = None
     error: LosantError | None = None
-    passing: bool = False
+    transient: bool = False
     status: int | None = None
-    retry_after: float | None = None
 
 
 def judge_answer(
@@ -97,19 +95,18 @@ def judge_answer(
         return Attempt(
             Proof.NOT_APPLIED if 400 <= status < 500 else Proof.UNKNOWN,
             error=refusal,
-            passing=status in _REFUSED_FOR_NOW or status >= 500,
+            transient=status in _REFUSED_FOR_NOW or status >= 500,
             status=status,
-            retry_after=retry_after,
         )
     try:
         return Attempt(Proof.APPLIED, result=request.decode(body), status=status)
     except (ValueError, RecursionError) as problem:
         error = ResponseFormatError(f"the answer was not understood: {mask(str(problem))[:MOST_QUOTED]}")
         # What is no JSON broke off or comes from elsewhere; JSON of a wrong shape will have it the next time too.
-        passing = not isinstance(problem, msgspec.ValidationError | RecursionError)
-        return Attempt(Proof.UNKNOWN, error=error, passing=passing, status=status)
+        transient = not isinstance(problem, msgspec.ValidationError | RecursionError)
+        return Attempt(Proof.UNKNOWN, error=error, transient=transient, status=status)
 
 
-def judge_failure(error: LosantError, *, sent: bool, passing: bool) -> Attempt[T]:
+def judge_failure(error: LosantError, *, sent: bool, transient: bool) -> Attempt[T]:
     """What an attempt without an answer proves, given whether a byte of it may have left."""
-    return Attempt(Proof.UNKNOWN if sent else Proof.NOT_APPLIED, error=error, passing=passing)
+    return Attempt(Proof.UNKNOWN if sent else Proof.NOT_APPLIED, error=error, transient=transient)

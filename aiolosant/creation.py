@@ -98,7 +98,7 @@ class ExactlyOnce:
         except LosantError as error:
             if error.method is None:  # what went wrong before anything was sent has no request of its own
                 request = self._request(group)
-                error.method, error.path, error.attempts = request.method, request.path, turn.call.attempts
+                error.locate(request.method, request.path, turn.call.attempts)
             raise
 
     async def _create(self, group: NewExperienceGroup, turn: Turn, *, fresh: bool) -> tuple[ExperienceGroup, bool]:
@@ -158,7 +158,7 @@ class ExactlyOnce:
             # A lookup has a time of its own; an item of a batch must not lose its time to a pause of the server's.
             return await turn.call.wait_patiently_for(self._lookup(key, settling=True))
         except DuplicateGroupError as error:
-            error.method, error.path, error.attempts = doubt.method, doubt.path, turn.call.attempts
+            error.locate(doubt.method, doubt.path, turn.call.attempts)
             raise
         except Exception as error:
             raise self._still_unknown(doubt, turn, "looking for it", error) from error

@@ -8,8 +8,8 @@ LosantError
  │    ├── NotFoundError          404
  │    ├── RateLimitError         429
  │    └── ServerError            5xx
- ├── TransportError              no answer was had
- │    └── RequestTimeoutError    no answer in time; also a TimeoutError
+ ├── TransportError              there was no answer
+ │    └── RequestTimeoutError    there was none in time; also a TimeoutError
  ├── OutcomeUnknownError         a write that may or may not have happened
  ├── DuplicateGroupError         several groups where there must be one
  ├── ResponseFormatError         an answer that cannot be understood
@@ -32,19 +32,23 @@ class LosantError(Exception):
         message: What happened, in one sentence.
         method: HTTP method of the request, None where there was none.
         path: Path of the request, without its query.
-        attempts: How often the request was sent.
+        attempts: How often the request was sent; 0 if it never was.
         report: What had become of the items of a batch when this error ended it; None elsewhere.
     """
 
     advice = ""
     report: Any = None
 
-    def __init__(self, message: str, *, method: str | None = None, path: str | None = None, attempts: int = 1) -> None:
+    def __init__(self, message: str, *, method: str | None = None, path: str | None = None, attempts: int = 0) -> None:
         super().__init__(message)
         self.message = message
         self.method = method
         self.path = path
         self.attempts = attempts
+
+    def locate(self, method: str | None, path: str | None, attempts: int) -> None:
+        """Say which request it was about, and how often that was sent."""
+        self.method, self.path, self.attempts = method, path, attempts
 
     def __str__(self) -> str:
         text = self.message
@@ -84,7 +88,7 @@ class ApiError(LosantError):
         method: str | None,
         path: str | None,
         *,
-        attempts: int = 1,
+        attempts: int = 0,
     ) -> None:
         super().__init__(message, method=method, path=path, attempts=attempts)
         self.status = status
@@ -153,19 +157,25 @@ class RateLimitError(ApiError):
 
 
 class ServerError(ApiError):
-    """5xx: the server, or a gateway in front of it, failed."""
+    """5xx: the server, or a gateway in front of it, failed.
+
+    A create that raises this did not happen. An update or delete may have happened; to repeat it does no harm.
+    """
 
     advice = "Try again later."
 
 
 class TransportError(LosantError):
-    """No answer was had. A create that raises this did not happen."""
+    """There was no answer.
+
+    A create that raises this did not happen. An update or delete may have happened; to repeat it does no harm.
+    """
 
     advice = "Check the network and the address of the API, then try again."
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """No answer was had in time. A create that raises this did not happen."""
+    """There was no answer in time; otherwise as `TransportError`."""
 
     advice = "Try again, or allow more time."
 
@@ -216,7 +226,7 @@ class PlanError(LosantError):
         """The error that tells of all these problems; of more than 20 it shows as many."""
         problems = tuple(problems)
         shown, more = problems[:20], len(problems) - 20
-        return cls("; ".join(shown) + (f"; and {more} more" if more > 0 else ""), problems, attempts=0)
+        return cls("; ".join(shown) + (f"; and {more} more" if more > 0 else ""), problems)
 
 
 class ConfigurationError(LosantError):

@@ -302,7 +302,7 @@ class ExperienceGroups:
 
     def _create_request(self, group: NewExperienceGroup) -> Request[ExperienceGroup]:
         body = wire.encode(wire.to_object(group))
-        return Request("POST", self._path, wire.decode_group, body=body, repeatable=False)
+        return Request("POST", self._path, wire.decode_group, body=body, idempotent=False)
 
     def _exactly_once(self, unique_by: Identity, *, gather: bool = False) -> ExactlyOnce:
         if not isinstance(unique_by, ByName | ByTag):

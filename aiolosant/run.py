@@ -40,7 +40,7 @@ _FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError, Configurati
 
 
 def _not_sent() -> TransportError:
-    error = TransportError("not sent: the batch ended before its turn", attempts=0)
+    error = TransportError("not sent: the batch ended before its turn")
     error.advice = "Send it again."
     return error
 

@@ -1,45 +1,35 @@
-"""The one place that sends HTTP, and knows whether it was sent: attempts, their resending, and the session."""
+"""Calls across their attempts: each in its turn, sent again where that is safe, within its time; and the session."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import random
 import weakref
-from collections.abc import Callable, Coroutine, Hashable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, TypeVar
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from yarl import URL
 
-from .attempt import MOST_QUOTED, Attempt, Proof, Request, judge_answer, judge_failure
+from .attempt import Attempt, Proof, Request
 from .auth import Auth, Secret
 from .call import Call
 from .errors import (
+    ApiError,
     AuthenticationError,
     ConfigurationError,
     LosantError,
     OutcomeUnknownError,
-    RequestTimeoutError,
-    ResponseFormatError,
-    TransportError,
 )
-from .retry import RetryPolicy, parse_retry_after
+from .exchange import exchange
+from .retry import RetryPolicy
 from .throttle import Throttle
 
 T = TypeVar("T")
 
 logger = logging.getLogger("aiolosant")
 logger.addHandler(logging.NullHandler())
-
-_MAX_ANSWER = 128 * 1024 * 1024
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
-# As Losant's own clients ask, except that links only make the pages larger.
-_PARAMS = {"_actions": "false", "_links": "false", "_embedded": "true"}
 
 
 class Transport:
@@ -122,7 +112,7 @@ class Transport:
             ApiError: The server refused the request, or failed.
             TransportError: There was no answer.
             ResponseFormatError: The answer was not understood.
-            OutcomeUnknownError: Instead of these, if the request is not repeatable and may have been carried out.
+            OutcomeUnknownError: Instead of these, if the request is not idempotent and may have been carried out.
             ConfigurationError: The client is closed, or was first used in another event loop.
         """
         call = call or Call(self.timeout)
@@ -130,7 +120,7 @@ class Transport:
         try:
             return await self._call(request, call)
         except LosantError as error:
-            error.method, error.path, error.attempts = request.method, request.path, call.attempts
+            error.locate(request.method, request.path, call.attempts)
             raise
 
     async def _call(self, request: Request[T], call: Call) -> T:
@@ -150,17 +140,17 @@ class Transport:
                     continue
             if not await self._wait_before_resending(request, attempt, call):
                 break
-        if attempt.proof is Proof.UNKNOWN and not request.repeatable:
+        if attempt.proof is Proof.UNKNOWN and not request.idempotent:
             raise OutcomeUnknownError(f"it may have been done or not: {attempt.error.message}") from attempt.error
         raise attempt.error
 
     async def _wait_before_resending(self, request: Request[Any], attempt: Attempt[Any], call: Call) -> bool:
         """Whether the request is to be sent again; if so, the wait before it is over."""
-        pause = attempt.retry_after
+        pause = attempt.error.retry_after if isinstance(attempt.error, ApiError) else None
         if pause is not None and pause <= self.retry.max_pause:
             logger.warning("the server asks for a pause of %g seconds", pause)
             self._throttle.pause(pause)
-        resendable = attempt.passing and (request.repeatable or attempt.proof is Proof.NOT_APPLIED)
+        resendable = attempt.transient and (request.idempotent or attempt.proof is Proof.NOT_APPLIED)
         delay = self.retry.wait(call.attempts, self.draw(), asked=pause, left=call.left(), patient=call.patient)
         if not resendable or not call.wanted or delay is None:
             return False
@@ -198,7 +188,7 @@ class Transport:
         self._on_wire += 1
         self._quiet.clear()
         try:
-            attempt = await self._attempt(session, request, token, seconds)
+            attempt = await exchange(session, self._base_url, request, token, seconds)
             call.doubtful = doubtful_before or attempt.proof is Proof.UNKNOWN
             return attempt
         finally:
@@ -206,29 +196,6 @@ class Transport:
             self._on_wire -= 1
             if not self._on_wire:
                 self._quiet.set()
-
-    async def _attempt(
-        self, session: aiohttp.ClientSession, request: Request[T], token: Secret, seconds: float
-    ) -> Attempt[T]:
-        body = None if request.body is None else _MarkedBody(request.body)
-        try:
-            async with asyncio.timeout(seconds):
-                status, headers, answer = await self._exchange(session, request, token, body)
-        except asyncio.CancelledError as cancelled:
-            _forget_frames(cancelled)
-            raise
-        except Exception as failure:  # noqa: BLE001 - beside aiohttp's, a hook of the caller's session may raise any
-            cause = failure.__cause__ if isinstance(failure, _NoHiddenResend) else failure
-            sent = body.started if body else not isinstance(cause, _BEFORE_SENDING)
-            attempt: Attempt[T] = judge_failure(
-                _explain(cause, seconds, token), sent=sent, passing=isinstance(cause, aiohttp.ClientError | OSError)
-            )
-            logger.debug("%s %s: %s, %s", request.method, request.path, type(cause).__name__, attempt.proof.value)
-            return attempt
-        logger.debug("%s %s: %d", request.method, request.path, status)
-        pause = headers.get("Retry-After")
-        retry_after = None if pause is None else parse_retry_after(pause, datetime.now(UTC))
-        return judge_answer(request, status, answer, retry_after, mask=token.masked_in)
 
     def _ready_session(self) -> aiohttp.ClientSession:
         if self._closed.is_set():
@@ -245,121 +212,3 @@ class Transport:
         elif self._session.closed:
             raise ConfigurationError("the session that the client was given is closed")
         return self._session
-
-    async def _exchange(
-        self, session: aiohttp.ClientSession, request: Request[Any], token: Secret, body: _MarkedBody | None
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        headers = {**_standing_headers(), "Authorization": f"Bearer {token.reveal()}"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"  # a session's own default would win over the body's
-        async with session.request(
-            request.method,
-            _url(self._base_url + request.path, tuple(request.params.items())),
-            data=body,
-            headers=headers,
-            allow_redirects=False,
-            raise_for_status=False,
-            auto_decompress=True,
-            timeout=_NO_TIMEOUT,
-            middlewares=(_no_hidden_resend,) if request.method in _RESENT_BY_AIOHTTP else (),
-        ) as response:
-            chunks, size = [], 0
-            async for chunk in response.content.iter_any():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > _MAX_ANSWER:
-                    raise _AnswerTooLarge
-            return response.status, response.headers, b"".join(chunks)
-
-
-def _explain(cause: BaseException | None, seconds: float, token: Secret) -> LosantError:
-    """An error of ours for whatever kept an attempt from its answer."""
-    error: LosantError
-    if isinstance(cause, aiohttp.ClientResponseError):
-        # Its repr shows the Authorization header, so it must not travel along as a cause.
-        return TransportError(f"no valid HTTP answer: {_quoted(cause.message, token)}")
-    if isinstance(cause, TimeoutError):
-        return RequestTimeoutError(f"no answer within {seconds:.3g} seconds")
-    if isinstance(cause, _AnswerTooLarge):
-        error = ResponseFormatError(f"the answer is larger than {_MAX_ANSWER >> 20} MiB")
-    else:
-        error = TransportError(f"no answer: {_quoted(str(cause), token) or type(cause).__name__}")
-    _forget_frames(cause)
-    error.__cause__ = cause
-    return error
-
-
-def _forget_frames(error: BaseException | None) -> None:
-    """Drop the frames of an error and of all behind it: aiohttp's hold our headers, and a traceback may show locals."""
-    behind, seen = [error], set()
-    while behind:
-        error = behind.pop()
-        if error is not None and id(error) not in seen:  # a hook of the caller's may have tied a knot
-            seen.add(id(error))
-            error.__traceback__ = None
-            behind += [error.__cause__, error.__context__]
-
-
-def _quoted(text: str, token: Secret) -> str:
-    return token.masked_in(text)[:MOST_QUOTED]
-
-
-@functools.lru_cache(maxsize=32)
-def _url(address: str, params: tuple[tuple[str, str | int], ...]) -> URL:
-    # Creates all have the same; to put it together takes as long as to decode the answer.
-    return URL(address).with_query({**_PARAMS, **dict(params)})
-
-
-@functools.cache
-def _standing_headers() -> dict[str, str]:
-    from importlib.metadata import version  # here, because it takes longer to import than half of this package
-
-    # The API version is the one that Losant's own clients were built for.
-    return {
-        "Accept": "application/json",
-        "Accept-Version": "^1.29.3",
-        "User-Agent": f"aiolosant/{version('aiolosant')}",
-    }
-
-
-class _MarkedBody(aiohttp.Payload):
-    """A JSON body that knows whether any of it may have left."""
-
-    _value: bytes
-
-    def __init__(self, value: bytes) -> None:
-        super().__init__(value, content_type="application/json")
-        self._size = len(value)
-        self.started = False
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return self._value.decode(encoding, errors)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        self.started = True
-        await writer.write(self._value)
-
-
-class _AnswerTooLarge(Exception):  # noqa: N818 - never leaves this module
-    pass
-
-
-class _NoHiddenResend(Exception):  # noqa: N818 - never leaves this module
-    """Carries an error of aiohttp's past its own resending, as its cause."""
-
-
-async def _no_hidden_resend(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """A client middleware that keeps aiohttp from resending a GET, PUT or DELETE behind our back.
-
-    It does so on a reused connection that breaks, unless the error is none of its own.
-    """
-    try:
-        return await handler(request)
-    except (aiohttp.ClientError, OSError) as error:
-        raise _NoHiddenResend from error
-
-
-_RESENT_BY_AIOHTTP = ("GET", "HEAD", "PUT", "DELETE")
-_BEFORE_SENDING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)

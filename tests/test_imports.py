@@ -26,6 +26,7 @@ ORDER = [
         "auth",
         "throttle",
         "call",
+        "exchange",
         "transport",
     ),
     *(

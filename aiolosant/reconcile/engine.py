@@ -189,7 +189,7 @@ class _Engine:
     async def _outcome(self, step: Step, turn: Turn) -> ChangeOutcome:
         change = step.change
         if step.obstacle is not None:
-            return ChangeOutcome(change, "skipped", None, _SkippedError(step.obstacle, attempts=0))
+            return ChangeOutcome(change, "skipped", None, _SkippedError(step.obstacle))
         acts = {"create": self._create, "update": self._update, "delete": self._delete}
         try:
             group, is_new = await acts[change.action](step, turn)
@@ -226,7 +226,7 @@ class _Engine:
         await turn.take()
         now = await self._unchanged(change)
         if now is None:
-            raise _StaleError("somebody has deleted the group since the plan was made", attempts=0)
+            raise _StaleError("somebody has deleted the group since the plan was made")
         if all(comparable(name, getattr(now, name)) == comparable(name, value) for name, value in fields.items()):
             return now, False
         try:
@@ -261,5 +261,5 @@ class _Engine:
             or comparable(name, change.fields[name]) != comparable(name, getattr(now, name))
         ]
         if changed:
-            raise _StaleError(f"somebody has changed it since the plan was made: {', '.join(changed)}", attempts=0)
+            raise _StaleError(f"somebody has changed it since the plan was made: {', '.join(changed)}")
         return now
