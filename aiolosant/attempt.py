@@ -44,9 +44,9 @@ class Request(Generic[T]):
     method: str
     path: str
     decode: Callable[[bytes], T]
-    params: Mapping[str, str | int] = attrs.field(factory=dict)
-    body: bytes | None = None
-    idempotent: bool = True
+    params: Mapping[str, str | int] = attrs.field(factory=dict, kw_only=True)
+    body: bytes | None = attrs.field(default=None, kw_only=True)
+    idempotent: bool = attrs.field(default=True, kw_only=True)
 
 
 @attrs.frozen

@@ -19,7 +19,7 @@ class Walk(Closable, Generic[O]):
 
     def __aiter__(self) -> Walker[O]:
         if self._taken:
-            raise RuntimeError("this is walked once; make another")
+            raise RuntimeError("outcomes can be iterated over only once; make another batch or apply")
         self._taken = True
         return Walker(self._run)
 

@@ -46,8 +46,8 @@ class LosantClient:
         timeout: Seconds that one call may take, its retries and lookups included. For a page of a list and an item of
             a batch they start when its turn comes, and stand still while the client waits for the server's pace.
         retry: When a request is sent again.
-        max_in_flight: The most requests under way at a time, 1 or more, of all calls together. Fewer are, where the
-            server does not take as many.
+        max_in_flight: The most requests under way at a time, 1 or more, of all calls together. The client sends fewer
+            by itself when the server answers 429.
         allow_http: Whether the token may go over plain http to another machine.
 
     Raises:
@@ -144,12 +144,17 @@ class LosantClient:
         Raises:
             OutcomeUnknownError: A method that is not sent again left, and no answer tells what it did.
             TypeError: An argument is of a wrong type.
-            ValueError: `path` or `method` is none.
+            ValueError: `path` is not a plain path, or `method` is not one of these and `POST` and `PATCH`.
         """
         method = _checked_method(method)
         body = None if json is None else wire.encode(json)
         request = Request(
-            method, _checked_path(path), wire.decode_any, _checked_params(params), body, method in _REPEATABLE
+            method,
+            _checked_path(path),
+            wire.decode_any,
+            params=_checked_params(params),
+            body=body,
+            idempotent=method in _IDEMPOTENT,
         )
         return await self._transport.call(request)
 
@@ -169,7 +174,7 @@ class LosantClient:
             params: Query parameters but for `page` and `perPage`.
             per_page: Items to ask for at a time, 1 to 1,000.
             start_page: Zero-based number of the first page, in pages of `per_page`.
-            prefetch: How many further pages to have on the way while one is used up, 0 or more.
+            prefetch: How many pages to request ahead while the current one is used up, 0 or more.
 
         Raises:
             TypeError: An argument is of a wrong type.
@@ -181,7 +186,7 @@ class LosantClient:
 
         async def fetch(number: int, size: int) -> Page[dict[str, Any]]:
             decode = functools.partial(wire.decode_any_page, number=number, per_page=size)
-            request = Request("GET", path, decode, {**checked, "page": number, "perPage": size})
+            request = Request("GET", path, decode, params={**checked, "page": number, "perPage": size})
             return await self._transport.call(request, Call(self._transport.timeout, patient=True))
 
         start_task = self._transport.start_task
@@ -220,7 +225,7 @@ class Application:
 
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_REPEATABLE = ("GET", "HEAD", "PUT", "DELETE")
+_IDEMPOTENT = ("GET", "HEAD", "PUT", "DELETE")
 
 
 def _checked_method(method: object) -> str:

@@ -69,7 +69,7 @@ class ExperienceGroups:
             query: An Advanced Experience Group Query, instead of a filter: built with `Q`, or a dict.
             per_page: Groups to ask for at a time, 1 to 1,000.
             start_page: Zero-based number of the first page, in pages of `per_page`.
-            prefetch: How many further pages to have on the way while one is used up, 0 or more.
+            prefetch: How many pages to request ahead while the current one is used up, 0 or more.
 
         Raises:
             TypeError: An argument is of a wrong type.
@@ -137,7 +137,7 @@ class ExperienceGroups:
         def decode(body: bytes) -> Page[ExperienceGroup]:
             return wire.decode_page(body, number=number, per_page=per_page)
 
-        request = Request("GET", self._path, decode, {**params, "page": number, "perPage": per_page})
+        request = Request("GET", self._path, decode, params={**params, "page": number, "perPage": per_page})
         return await self._transport.call(request, Call(self._transport.timeout, patient=True))
 
     async def get(
@@ -262,7 +262,7 @@ class ExperienceGroups:
     # The verbs with a time of the caller's, for `reconcile` as well.
 
     async def _get(self, group_id: str, call: Call, params: Mapping[str, str | int] | None = None) -> ExperienceGroup:
-        request = Request("GET", self._group_path(group_id), wire.decode_group, params or {})
+        request = Request("GET", self._group_path(group_id), wire.decode_group, params=params or {})
         return await self._transport.call(request, call)
 
     async def _update(self, group_id: str, changes: Mapping[str, Any], call: Call) -> ExperienceGroup:

@@ -253,9 +253,10 @@ class Page(Generic[T]):
 
     Attributes:
         items: The items, in the list's order.
-        number: Zero-based number of the page, counted in pages of `per_page`.
+        number: Zero-based number of the page, counted in pages of `per_page`; 0 for every page of a `scan`.
         per_page: Items that a full page holds, as the server counts; it may give less than was asked for.
-        total_count: How many items match in all at the moment of the answer; None if the server does not say.
+        total_count: How many items match in all at the moment of the answer, or in a `scan` from this page on; None if
+            the server does not say.
     """
 
     items: tuple[T, ...]

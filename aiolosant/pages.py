@@ -32,7 +32,7 @@ def paginated(
         fetch: Asks for one page, given its number and the items per page.
         per_page: Items to ask for at a time.
         start_page: Zero-based number of the first page.
-        prefetch: How many further pages to have on the way.
+        prefetch: How many pages to request ahead while the current one is used up.
         start_task: Makes a task of what is on the way, for whoever has to wait for it.
 
     Raises:
@@ -57,7 +57,7 @@ class NumberedPages(PageIterator[T]):
         fetch: Asks for one page, given its number and the items per page.
         per_page: Items to ask for at a time.
         offset: How many items to leave out at the start.
-        prefetch: How many further pages to have on the way while one is used up.
+        prefetch: How many pages to request ahead while the current one is used up.
         start_task: Makes a task of what is on the way.
     """
 
@@ -162,7 +162,7 @@ class NumberedPages(PageIterator[T]):
         self._on_the_way.clear()
 
     async def aclose(self) -> None:
-        """End the walk: there is nothing more in it, and nothing stays on the way."""
+        """End the walk; nothing stays on the way."""
         await super().aclose()
         dropped = list(self._on_the_way.values())
         self._drop_ahead()

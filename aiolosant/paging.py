@@ -73,12 +73,12 @@ class Paginator(Generic[T]):
         return items
 
 
-class Closable:
+class Closable(ABC):
     """What can be left before its end: `async with` closes it."""
 
+    @abstractmethod
     async def aclose(self) -> None:
-        """End the walk: there is nothing more in it."""
-        raise NotImplementedError  # each knows what it has to end
+        """End the walk; a further step raises StopAsyncIteration."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,12 +107,12 @@ class ItemIterator(Closable, Generic[T]):
             self._items = iter(page.items)
 
     async def aclose(self) -> None:
-        """End the walk: there is nothing more in it."""
+        """End the walk; a further step raises StopAsyncIteration."""
         self._items = iter(())
         await self._pages.aclose()
 
 
-class PageIterator(Closable, ABC, Generic[T]):
+class PageIterator(Closable, Generic[T]):
     """One walk over the pages of a list, for one consumer."""
 
     def __init__(self) -> None:
@@ -142,5 +142,5 @@ class PageIterator(Closable, ABC, Generic[T]):
         """Ask for the next page; when it is the last, set `_done`. Nothing is changed if it fails."""
 
     async def aclose(self) -> None:
-        """End the walk: there is nothing more in it."""
+        """End the walk; a further step raises StopAsyncIteration."""
         self._closed = True

@@ -114,6 +114,7 @@ class Run(Generic[O]):
     Attributes:
         places: What bounds the items under way.
         parked: Items that have given up their place.
+        over: Whether the walk has come to its end, or was left before.
     """
 
     def __init__(
@@ -146,26 +147,19 @@ class Run(Generic[O]):
         self._report = report
         self._at_end = at_end
         self.parked = 0
+        self.over = False
 
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._tasks: dict[asyncio.Task[None], Call] = {}
-        self._open: dict[int, Any] = {}
         self._filling = True
         self._stopped = False
-        self._left = False
-        self._ended = False
         self._fatal: BaseException | None = None
 
         self._pulled = 0
         self._yielded = 0
         self._ready: deque[O] = deque()
         self._early: dict[int, O] = {}
-
-    @property
-    def over(self) -> bool:
-        """Whether the walk has come to its end, or was left before."""
-        return self._left or self._ended
 
     def look_for_room(self) -> None:
         """Pull more, if that may be."""
@@ -196,7 +190,6 @@ class Run(Generic[O]):
                 self.leave()
                 await self.settle()
                 raise
-        self._ended = True
         self._let_go()
         if self._fatal is None:
             raise StopAsyncIteration
@@ -215,7 +208,6 @@ class Run(Generic[O]):
 
     def leave(self, fatal: BaseException | None = None) -> None:
         """Stop, and let nothing live on but the attempts that are on the wire."""
-        self._left = True
         self.stop(fatal)
         for task, call in self._tasks.items():
             call.wanted = False
@@ -232,7 +224,7 @@ class Run(Generic[O]):
         """Leave from wherever the walker is collected, which may be another thread."""
         if self._loop is None or self.over:
             return
-        self._left = self._stopped = True
+        self.over = self._stopped = True
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.leave)
 
@@ -240,6 +232,7 @@ class Run(Generic[O]):
         self.leave(ConfigurationError("the client was closed while the batch was under way"))
 
     def _let_go(self) -> None:
+        self.over = True
         self._transport.at_close.discard(self._client_closes)
         self._intake.let_go()
         self._at_end()
@@ -254,14 +247,13 @@ class Run(Generic[O]):
         # Filled up by `fill` in one go and then used up, so that what can be shared is shared by so many.
         if unfinished >= self._most_unfinished + self._fill:
             self._filling = False
-        elif unfinished < self._most_unfinished or (self._fill and unfinished == self._most_unfinished):
+        elif unfinished <= self._most_unfinished:
             self._filling = True
         return self._filling
 
     def _start(self, item: Any) -> None:
         index = self._pulled
         self._pulled += 1
-        self._open[index] = item
         try:
             work = self._begin(index, item)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with an item is the item's outcome
@@ -270,12 +262,12 @@ class Run(Generic[O]):
         call = Call(self._transport.timeout, patient=True)
         task = self._transport.start_task(self._do(index, item, work, call))
         self._tasks[task] = call
-        task.add_done_callback(functools.partial(self._task_ended, index))
+        task.add_done_callback(functools.partial(self._task_ended, index, item))
 
-    def _task_ended(self, index: int, task: asyncio.Task[None]) -> None:
+    def _task_ended(self, index: int, item: Any, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
-        if index in self._open:  # cancelled before its first step
-            self._finish(index, self._broken_off(index, self._open[index], _not_sent(), "failed"))
+        if task.cancelled():  # before its first step; later it makes an outcome of that
+            self._finish(index, self._broken_off(index, item, _not_sent(), "failed"))
         if not self._tasks:  # the walk may be over; before that only an outcome is worth waking for
             self._wake.set()
 
@@ -301,7 +293,6 @@ class Run(Generic[O]):
         if self._is_fatal(outcome.error):
             self.stop(outcome.error)
         self._wake.set()
-        del self._open[index]
         self._on_outcome(outcome)
         if not self._ordered:
             self._ready.append(outcome)

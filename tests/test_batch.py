@@ -319,11 +319,11 @@ async def test_a_batch_is_walked_once(losant: LosantClient) -> None:
     """A second walk would create everything twice; the report after a walk is allowed, during it not."""
     batch = losant.experience_groups.create_many(named(30))
     async for _ in batch:
-        with pytest.raises(RuntimeError, match="walked once"):
+        with pytest.raises(RuntimeError, match="iterated over only once"):
             aiter(batch)
         with pytest.raises(RuntimeError, match="still being walked"):
             await batch.report()
-    with pytest.raises(RuntimeError, match="walked once"):
+    with pytest.raises(RuntimeError, match="iterated over only once"):
         aiter(batch)
     assert await batch.report() == BatchReport(30, 0, (), ())
 

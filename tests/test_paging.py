@@ -11,18 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiolosant import Page, Paginator, ResponseFormatError, TransportError
-from aiolosant.pages import NumberedPages
+from aiolosant.pages import paginated
 
 Fetch = Callable[[int, int], Coroutine[Any, Any, Page[int]]]
 
 
 def numbered(fetch: Fetch, per_page: int = 100, start_page: int = 0, prefetch: int = 0) -> Paginator[int]:
     """A paginator by page numbers."""
-
-    def open_pages(size: int) -> NumberedPages[int]:
-        return NumberedPages(fetch, per_page=size, offset=start_page * per_page, prefetch=prefetch)
-
-    return Paginator(open_pages, per_page=per_page)
+    return paginated(fetch, per_page=per_page, start_page=start_page, prefetch=prefetch)
 
 
 class Pages:

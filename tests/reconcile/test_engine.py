@@ -506,7 +506,7 @@ async def test_a_step_at_a_time(losant: LosantClient) -> None:
     assert {(await anext(applying)).change.path for _ in range(2)} == {("a",), ("b",)}
     with pytest.raises(StopAsyncIteration):
         await anext(applying)
-    with pytest.raises(RuntimeError, match="walked once"):
+    with pytest.raises(RuntimeError, match="iterated over only once"):
         aiter(applying)
 
 
