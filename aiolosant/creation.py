@@ -126,8 +126,6 @@ class ExactlyOnce:
             try:
                 made = await self._transport.call(self._request(group), turn.call)
             except OutcomeUnknownError as error:
-                if not turn.call.wanted:
-                    raise
                 doubt = error
             except Exception as error:
                 if doubt is None:
@@ -136,19 +134,30 @@ class ExactlyOnce:
                 raise self._still_unknown(doubt, turn, "then", error) from error
             else:
                 if doubt is not None:
-                    if not turn.call.wanted:
-                        raise doubt
-                    async with turn.given_up():
-                        await self._settle(key, turn, doubt, after=self._transport.retry.settle_time)
+                    await self._check_single(key, turn, doubt)
                 return made
-            async with turn.given_up():
-                # Looked for at once, and again when it should have landed.
-                for after in (0.0, self._transport.retry.settle_time):
-                    if there := await self._settle(key, turn, doubt, after=after):
-                        return there
+            if there := await self._find_made(key, turn, doubt):
+                return there
             if turn.call.attempts >= self._transport.retry.max_attempts:
                 raise doubt
             logger.warning("%s: not there, so resending", doubt.message)
+
+    async def _find_made(self, key: Hashable, turn: Turn, doubt: OutcomeUnknownError) -> ExperienceGroup | None:
+        """Look for what may have been made: at once, and again when it should have landed."""
+        if not turn.call.wanted:
+            raise doubt
+        async with turn.given_up():
+            for after in (0.0, self._transport.retry.settle_time):
+                if there := await self._settle(key, turn, doubt, after=after):
+                    return there
+        return None
+
+    async def _check_single(self, key: Hashable, turn: Turn, doubt: OutcomeUnknownError) -> None:
+        """After a resend, look whether an attempt before it has landed late as well."""
+        if not turn.call.wanted:
+            raise doubt
+        async with turn.given_up():
+            await self._settle(key, turn, doubt, after=self._transport.retry.settle_time)
 
     async def _settle(
         self, key: Hashable, turn: Turn, doubt: OutcomeUnknownError, *, after: float

@@ -15,21 +15,22 @@ from collections import deque
 
 from .errors import ConfigurationError
 
-_FIRST_WINDOW = 16.0
-# A refusal adds 1 to the score and any other answer takes _FORGIVENESS off: up to 6 % refused at random never add up.
+_FIRST_WINDOW = 16.0  # requests in flight to begin with
+# When to cut: a refusal adds 1 to the score and any other answer takes _FORGIVENESS off, so that up to 6 % refused at
+# random never add up to _SCORE_TO_CUT; and never while less than _LEAST_SHARE of the answers are refusals.
 _FORGIVENESS = 0.06
 _SCORE_TO_CUT = 8.0
 _LEAST_SHARE = 0.045
-_WEIGHT_OF_PAUSE = 4.0
+_WEIGHT_OF_PAUSE = 4.0  # what a refusal that came with a pause adds to the score
 # After a cut: how far below the measured limit to start, and how long to take back to it.
-_DEPTH = 0.15
-_RECOVERY = 4.0
-_RECOVERY_REQUESTS = 400
-_SHORTEST_RECOVERY = 0.5
-# How many answers make a good measurement; one of fewer is tested sooner.
-_SAMPLE = 150
-_SLICE = 0.5
-_LATENESS = 0.005
+_DEPTH = 0.15  # a share of the limit
+_RECOVERY = 4.0  # seconds
+_RECOVERY_REQUESTS = 400  # at a slow rate it takes as many requests instead
+_SHORTEST_RECOVERY = 0.5  # seconds, after a poor measurement
+# How to measure.
+_SAMPLE = 150  # answers that make a good measurement; one of fewer is tested sooner
+_SLICE = 0.5  # seconds that one slice of a measurement lasts at least
+_LATENESS = 0.005  # seconds that timers may be late by
 
 
 class Pace:
@@ -72,7 +73,7 @@ class Pace:
         """A request starts."""
         self._in_flight += 1
         gap = 1 / self.rate
-        # What timers are late by may be caught up with, but not what nobody asked for.
+        # Late timers may be made up for, but time in which nobody asked may not.
         self._next_start = max(self._next_start, now - max(gap, _LATENESS)) + gap
 
     def tick(self, now: float, *, waited: bool) -> None:
@@ -106,23 +107,19 @@ class Pace:
 
     def _add(self, weight: float, now: float) -> None:
         self._score += weight
-        answers = self._current.answers + self._previous.answers
-        if self._score < _SCORE_TO_CUT or not answers:
+        measured = self._previous + self._current
+        if self._score < _SCORE_TO_CUT or not measured.answers:
             return
-        share = (self._current.refused + self._previous.refused) / answers
-        if answers >= _SAMPLE and share < _LEAST_SHARE:
+        if measured.answers >= _SAMPLE and measured.refused / measured.answers < _LEAST_SHARE:
             self._score = _SCORE_TO_CUT / 2  # a run of bad luck among many that went well
         else:
-            self._cut(now)
+            self._cut(now, measured)
 
-    def _cut(self, now: float) -> None:
-        answers = self._current.answers + self._previous.answers
-        refused = self._current.refused + self._previous.refused
-        seconds = self._current.seconds + self._previous.seconds
-        offered = min(self.rate, answers / seconds) if seconds > 0 else min(self.rate, answers)
+    def _cut(self, now: float, measured: _Slice) -> None:
+        offered = min(self.rate, measured.answers / measured.seconds if measured.seconds > 0 else measured.answers)
         # Half at the most: what was measured may be from before the limit moved, and is soon measured again.
-        self._limit = max(0.5, offered * max(0.5, 1 - refused / answers))
-        self._confidence = min(1.0, answers / _SAMPLE)
+        self._limit = max(0.5, offered * max(0.5, 1 - measured.refused / measured.answers))
+        self._confidence = min(1.0, measured.answers / _SAMPLE)
         self._since_cut = 0.0
         self._last_cut = now
         self._score = 0.0
@@ -137,10 +134,13 @@ class _Slice:
 
     __slots__ = ("answers", "refused", "seconds")
 
-    def __init__(self) -> None:
-        self.answers = 0
-        self.refused = 0
-        self.seconds = 0.0
+    def __init__(self, answers: int = 0, refused: int = 0, seconds: float = 0.0) -> None:
+        self.answers = answers
+        self.refused = refused
+        self.seconds = seconds
+
+    def __add__(self, other: _Slice) -> _Slice:
+        return _Slice(self.answers + other.answers, self.refused + other.refused, self.seconds + other.seconds)
 
 
 class Throttle:
@@ -157,7 +157,7 @@ class Throttle:
         self._paused_until = -math.inf
         self._ticked = -math.inf
 
-    def acquire_at_once(self) -> float | None:
+    def acquire_nowait(self) -> float | None:
         """As `acquire`, if nothing has to be waited for; None if it has."""
         now = asyncio.get_running_loop().time()
         if self._waiters or now < self._paused_until or self._pace.delay(now) > 0:

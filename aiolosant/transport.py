@@ -162,7 +162,7 @@ class Transport:
         return True
 
     async def _attempt_in_turn(self, request: Request[T], token: Secret, call: Call) -> Attempt[T]:
-        started = self._throttle.acquire_at_once()
+        started = self._throttle.acquire_nowait()
         if started is None:
             started = await call.wait_patiently_for(self._throttle.acquire())
         refused = None
