@@ -15,6 +15,7 @@ Migrations are in `aiolosant.reconcile`, an embedded Losant is in `aiolosant.emu
 
 from typing import Any
 
+from .auth import TokenProvider
 from .batch import Batch
 from .client import Application, LosantClient
 from .errors import (
@@ -35,8 +36,8 @@ from .errors import (
     TransportError,
 )
 from .groups import ExperienceGroups
-from .keys import by_id, by_name, by_tag
-from .models import DeviceTag, ExperienceGroup, NewExperienceGroup, Page
+from .keys import Identity, MatchBy, by_id, by_name, by_tag
+from .models import DeviceTag, ExperienceGroup, GroupChanges, NewExperienceGroup, Page
 from .outcomes import BatchReport, Outcome
 from .paging import Paginator
 from .query import Q, Query
@@ -54,8 +55,11 @@ __all__ = [
     "DuplicateGroupError",
     "ExperienceGroup",
     "ExperienceGroups",
+    "GroupChanges",
+    "Identity",
     "LosantClient",
     "LosantError",
+    "MatchBy",
     "NewExperienceGroup",
     "NotFoundError",
     "Outcome",
@@ -71,6 +75,7 @@ __all__ = [
     "ResponseFormatError",
     "RetryPolicy",
     "ServerError",
+    "TokenProvider",
     "TransportError",
     "by_id",
     "by_name",

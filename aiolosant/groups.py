@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import builtins
 import copy
 import functools
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, Unpack
 
 from . import wire
-from .attempt import Request
+from .api import GroupsApi
 from .batch import Batch
 from .call import Call
 from .checks import check_id, check_range, check_text
 from .creation import ExactlyOnce
-from .errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
-from .keys import ByName, ByTag, Identity
+from .keys import Identity
 from .lookups import MOST_KEYS
-from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page, check_changes
-from .outcomes import Outcome, Status, Tally
+from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page
+from .outcomes import Outcome, Tally
 from .pages import MAX_PER_PAGE, KeysetPages, paginated
 from .paging import Paginator
 from .query import Query
@@ -41,8 +39,7 @@ class ExperienceGroups:
     """
 
     def __init__(self, transport: Transport, application_id: str) -> None:
-        self._transport = transport
-        self._path = f"/applications/{application_id}/experience/groups"
+        self._api = GroupsApi(transport, application_id)
 
     def list(
         self,
@@ -90,8 +87,8 @@ class ExperienceGroups:
         if condition:
             params["query"] = wire.encode(condition).decode()
 
-        fetch = functools.partial(self._fetch_page, params)
-        start_task = self._transport.start_task
+        fetch = functools.partial(self._api.fetch_page, params)
+        start_task = self._api.transport.start_task
         return paginated(fetch, per_page=per_page, start_page=start_page, prefetch=prefetch, start_task=start_task)
 
     def scan(
@@ -126,19 +123,12 @@ class ExperienceGroups:
             if conditions:
                 whole = conditions[0] if len(conditions) == 1 else {"$and": conditions}
                 params["query"] = wire.encode(whole).decode()
-            return await self._fetch_page(params, 0, size)
+            return await self._api.fetch_page(params, 0, size)
 
         def open_pages(size: int) -> KeysetPages[ExperienceGroup]:
             return KeysetPages(fetch, lambda group: group.id.lower(), per_page=size, after=after)
 
         return Paginator(open_pages, per_page=per_page)
-
-    async def _fetch_page(self, params: Mapping[str, str | int], number: int, per_page: int) -> Page[ExperienceGroup]:
-        def decode(body: bytes) -> Page[ExperienceGroup]:
-            return wire.decode_page(body, number=number, per_page=per_page)
-
-        request = Request("GET", self._path, decode, params={**params, "page": number, "perPage": per_page})
-        return await self._transport.call(request, Call(self._transport.timeout, patient=True))
 
     async def get(
         self, group_id: str, *, include_direct_device_count: bool = False, include_total_device_count: bool = False
@@ -158,7 +148,7 @@ class ExperienceGroups:
             params["includeDirectDeviceCount"] = "true"
         if include_total_device_count:
             params["includeTotalDeviceCount"] = "true"
-        return await self._get(group_id, Call(self._transport.timeout), params)
+        return await self._api.get(group_id, self._call(), params)
 
     async def create(self, group: NewExperienceGroup, *, unique_by: Identity | None = None) -> ExperienceGroup:
         """Create a group; returns it as the server made it.
@@ -179,10 +169,10 @@ class ExperienceGroups:
         if not isinstance(group, NewExperienceGroup):
             raise TypeError(f"group must be a NewExperienceGroup, not {type(group).__name__}")
         if unique_by is None:
-            return await self._transport.call(self._create_request(group))
-        turn = Turn(Call(self._transport.timeout))
+            return await self._api.transport.call(self._api.create_request(group))
+        once = self._api.exactly_once(unique_by, gather=False)
+        turn = Turn(self._call())
         turn.call.start()
-        once = self._exactly_once(unique_by)
         try:
             return (await once.create(group, turn))[0]
         finally:
@@ -200,7 +190,7 @@ class ExperienceGroups:
             TypeError: A field that does not exist or is of a wrong type, or None for one that cannot be cleared.
             ValueError: No change at all, or one that breaks a limit.
         """
-        return await self._update(group_id, changes, Call(self._transport.timeout))
+        return await self._api.update(group_id, changes, self._call())
 
     async def delete(self, group_id: str) -> None:
         """Delete a group. Its children go to its parent, or become roots.
@@ -208,7 +198,7 @@ class ExperienceGroups:
         Raises:
             NotFoundError: There is no such group, or no such application; unless an attempt before may have deleted it.
         """
-        await self._delete(group_id, Call(self._transport.timeout))
+        await self._api.delete(group_id, self._call())
 
     def create_many(
         self,
@@ -236,7 +226,7 @@ class ExperienceGroups:
         if isinstance(groups, str | bytes | Mapping) or not isinstance(groups, Iterable | AsyncIterable):
             raise TypeError(f"groups must be an iterable or async iterable of groups, not {type(groups).__name__}")
         check_range("concurrency", concurrency, 1)
-        once = None if unique_by is None else self._exactly_once(unique_by, gather=True)
+        once = None if unique_by is None else self._api.exactly_once(unique_by, gather=True)
 
         def begin(index: int, item: NewExperienceGroup | Mapping[str, Any]) -> Callable[[Turn], Awaitable[Outcome]]:
             group = _to_new_group(item)
@@ -250,7 +240,7 @@ class ExperienceGroups:
             begin,
             _broken_off,
             concurrency=concurrency,
-            transport=self._transport,
+            transport=self._api.transport,
             ordered=ordered,
             fill=0 if once is None else MOST_KEYS,
             on_outcome=tally.add,
@@ -259,24 +249,8 @@ class ExperienceGroups:
         )
         return Batch(run, tally)
 
-    # The verbs with a time of the caller's, for `reconcile` as well.
-
-    async def _get(self, group_id: str, call: Call, params: Mapping[str, str | int] | None = None) -> ExperienceGroup:
-        request = Request("GET", self._group_path(group_id), wire.decode_group, params=params or {})
-        return await self._transport.call(request, call)
-
-    async def _update(self, group_id: str, changes: Mapping[str, Any], call: Call) -> ExperienceGroup:
-        path = self._group_path(group_id)
-        body = wire.encode(wire.changes_to_object(check_changes(changes)))
-        return await self._transport.call(Request("PATCH", path, wire.decode_group, body=body), call)
-
-    async def _delete(self, group_id: str, call: Call) -> None:
-        try:
-            await self._transport.call(Request("DELETE", self._group_path(group_id), wire.decode_success), call)
-        except NotFoundError:
-            # Gone by an earlier attempt of ours, whose answer was lost.
-            if not call.doubtful:
-                raise
+    def _call(self) -> Call:
+        return Call(self._api.transport.timeout)
 
     async def _create_one(
         self,
@@ -286,36 +260,13 @@ class ExperienceGroups:
         once: ExactlyOnce | None,
         turn: Turn,
     ) -> Outcome:
-        try:
-            if once is None:
-                await turn.take()
-                made, is_new = await self._transport.call(self._create_request(group), turn.call), True
-            else:
-                made, is_new = await once.create(group, turn)
-        except OutcomeUnknownError as error:
-            return Outcome(index, item, None, error, "unknown")
-        except LosantError as error:
-            # Several groups where one was sent: that one is surely not missing.
-            status: Status = "unknown" if isinstance(error, DuplicateGroupError) and turn.call.attempts else "failed"
-            return Outcome(index, item, None, error, status)
+        is_new = True
+        if once is None:
+            await turn.take()
+            made = await self._api.transport.call(self._api.create_request(group), turn.call)
+        else:
+            made, is_new = await once.create(group, turn)
         return Outcome(index, item, made, None, "created" if is_new else "existing")
-
-    def _create_request(self, group: NewExperienceGroup) -> Request[ExperienceGroup]:
-        body = wire.encode(wire.to_object(group))
-        return Request("POST", self._path, wire.decode_group, body=body, idempotent=False)
-
-    def _exactly_once(self, unique_by: Identity, *, gather: bool = False) -> ExactlyOnce:
-        if not isinstance(unique_by, ByName | ByTag):
-            raise TypeError(f"unique_by must be by_name() or by_tag(key), not {type(unique_by).__name__}")
-        return ExactlyOnce(
-            self._transport, self._create_request, unique_by, self._find, scope=self._path, gather=gather
-        )
-
-    async def _find(self, query: dict[str, Any]) -> builtins.list[ExperienceGroup]:
-        return await self.list(query=query, sort_field="id", per_page=MAX_PER_PAGE).to_list()
-
-    def _group_path(self, group_id: str) -> str:
-        return f"{self._path}/{check_id('group_id', group_id)}"
 
 
 def _broken_off(

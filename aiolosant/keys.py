@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -11,19 +11,6 @@ from .checks import check_tag_key
 from .models import ExperienceGroup, NewExperienceGroup, normal_id
 
 Key = Hashable
-
-
-class Identity(Protocol):
-    """Tells which group is which. Made by `by_name` and `by_tag`."""
-
-    def key_of(self, group: ExperienceGroup | NewExperienceGroup) -> Key | None:
-        """What identifies the group; None if it has nothing that does."""
-
-    def query(self, keys: Iterable[Any]) -> dict[str, Any]:
-        """The advanced query that finds the groups with these keys, 100 at the most."""
-
-    def describe(self, key: Any) -> str:
-        """The key in words."""
 
 
 @attrs.frozen
@@ -72,7 +59,13 @@ class ById:
     """See `by_id`."""
 
 
-def without_id(match_by: ByName | ByTag | ById) -> ByName | ByTag:
+Identity: TypeAlias = ByName | ByTag
+"""What tells groups apart, new ones and live ones alike."""
+MatchBy: TypeAlias = ByName | ByTag | ById
+"""What tells which live group a record is."""
+
+
+def without_id(match_by: MatchBy) -> Identity:
     """What tells groups apart that have no id yet: under `by_id` their names."""
     return ByName() if isinstance(match_by, ById) else match_by
 
@@ -95,7 +88,7 @@ def by_tag(key: str) -> ByTag:
 def by_id() -> ById:
     """Groups are the same if they have the same id; for `reconcile.plan` alone.
 
-    A record is the live group with its id, which makes a rename a rename. One whose `id` is no live group's is known by
-    its name under its parent, as by `by_name`: there is nothing else that could tell a second run that it is there.
+    A record is the live group with its id, which makes a rename a rename. A record whose `id` is no live group's is
+    matched by its name under its parent, as by `by_name`, so that a second run finds what the first created.
     """
     return ById()

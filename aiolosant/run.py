@@ -14,6 +14,8 @@ from .errors import (
     ApiError,
     AuthenticationError,
     ConfigurationError,
+    DuplicateGroupError,
+    LosantError,
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
@@ -37,6 +39,13 @@ O = TypeVar("O", bound=AnyOutcome)  # noqa: E741 - one letter, as type variables
 
 # A create answers 404 for an unknown application alone.
 _FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError, ConfigurationError)
+
+
+def status_of(error: BaseException, call: Call) -> BrokenOff:
+    """Whether an item that an error ended surely came to nothing, or nobody knows."""
+    if isinstance(error, DuplicateGroupError):
+        return "unknown" if call.attempts else "failed"  # where one was sent, that one is surely not missing
+    return "unknown" if isinstance(error, OutcomeUnknownError) or call.doubtful else "failed"
 
 
 def _not_sent() -> TransportError:
@@ -99,7 +108,7 @@ class Run(Generic[O]):
     Args:
         items: The input, pulled no further ahead of the outcomes than `concurrency`, `ahead` and `fill`.
         begin: Makes of an item's index and the item the work on it, at once when it is pulled; what it raises fails the
-            item. The work makes the outcome, given its turn, and raises nothing that it expects.
+            item. The work makes the outcome, given its turn; a LosantError that it raises is the item's own.
         broken_off: Makes the outcome of an item that did not come to its own, given its index, the item, the error, and
             the status.
         concurrency: Items under way at a time.
@@ -277,13 +286,12 @@ class Run(Generic[O]):
             outcome = await work(turn)
         except asyncio.CancelledError:
             # By `leave`, or by whoever shuts the loop down: the item still has its outcome.
-            if call.doubtful:
-                lost = OutcomeUnknownError("the batch ended before this was settled")
-                outcome = self._broken_off(index, item, lost, "unknown")
-            else:
-                outcome = self._broken_off(index, item, _not_sent(), "failed")
+            lost = OutcomeUnknownError("the batch ended before this was settled") if call.doubtful else _not_sent()
+            outcome = self._broken_off(index, item, lost, status_of(lost, call))
+        except LosantError as error:
+            outcome = self._broken_off(index, item, error, status_of(error, call))
         except Exception as error:  # noqa: BLE001 - a mistake in the work itself: raised to the consumer in the end
-            outcome = self._broken_off(index, item, error, "unknown" if call.doubtful else "failed")
+            outcome = self._broken_off(index, item, error, status_of(error, call))
             self.stop(error)
         finally:
             turn.end()

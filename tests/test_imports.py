@@ -38,6 +38,7 @@ ORDER = [
         "batch",
         "lookups",
         "creation",
+        "api",
         "groups",
         "client",
         "reconcile",

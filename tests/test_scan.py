@@ -144,7 +144,7 @@ async def test_a_server_that_does_not_sort_by_id_is_noticed(
     async def unsorted(*_args: object) -> Page[Any]:
         return Page(tuple(reversed(two)), 0, 2, 2)
 
-    monkeypatch.setattr(groups, "_fetch_page", unsorted)
+    monkeypatch.setattr(groups._api, "fetch_page", unsorted)
     with pytest.raises(ResponseFormatError, match="no progress"):
         await groups.scan().to_list()
 

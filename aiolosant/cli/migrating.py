@@ -16,10 +16,9 @@ from aiolosant import wire
 from aiolosant.client import LosantClient
 from aiolosant.errors import ConfigurationError, TransportError
 from aiolosant.groups import ExperienceGroups
-from aiolosant.keys import ById, by_id, by_name, by_tag
+from aiolosant.keys import ById, MatchBy, by_id, by_name, by_tag
 from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record, apply, compare, read_records
 from aiolosant.reconcile.diff import check_prune
-from aiolosant.reconcile.model import MatchBy
 from aiolosant.reconcile.records import to_record, to_row
 
 from .console import CHANGES, FAILED, INTERRUPTED, client, confirm, printable, progress, settling_on_interrupt

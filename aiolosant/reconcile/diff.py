@@ -13,10 +13,10 @@ from typing import Any
 import attrs
 
 from ..errors import PlanError
-from ..keys import ById, ByTag, without_id
+from ..keys import ById, ByTag, MatchBy, without_id
 from ..models import ExperienceGroup, NewExperienceGroup, normal_id
 from ..tree import Forest
-from .model import Change, MatchBy, Plan, Record
+from .model import Change, Plan, Record
 
 Node = str | int
 """A live group, by its id; or the place of a record that has none yet."""

@@ -10,16 +10,15 @@ from typing import Any, Self
 import attrs
 
 from ..batch import Walk
-from ..call import Call
 from ..checks import check_range
-from ..errors import DuplicateGroupError, LosantError, NotFoundError, OutcomeUnknownError
+from ..errors import LosantError, NotFoundError
 from ..groups import ExperienceGroups
-from ..keys import ById, ByName, ByTag, without_id
+from ..keys import ById, ByName, ByTag, MatchBy, without_id
 from ..lookups import MOST_KEYS
 from ..models import ExperienceGroup, NewExperienceGroup
 from ..run import BrokenOff, Run, Turn
 from .diff import check_prune, comparable, compare, differing
-from .model import Change, ChangeOutcome, MatchBy, Plan, Record
+from .model import Change, ChangeOutcome, Plan, Record
 from .records import to_record
 from .schedule import Schedule, Step
 
@@ -115,9 +114,9 @@ class _Engine:
 
     def __init__(self, groups: ExperienceGroups, plan: Plan) -> None:
         self._identity = without_id(plan.match_by)
-        self._groups = groups
-        self._transport = groups._transport
-        self._once = groups._exactly_once(self._identity, gather=True)
+        self._api = groups._api  # noqa: SLF001 - the engine makes the same calls, with the time of its own items
+        self._transport = self._api.transport
+        self._once = self._api.exactly_once(self._identity, gather=True)
         self._changes = plan.changes
         self._schedule = Schedule(plan.changes)
         self._wake = asyncio.Event()
@@ -181,10 +180,14 @@ class _Engine:
         return await self._once.look(NewExperienceGroup(**self._changes[place].fields))
 
     async def _do(self, step: Step, turn: Turn) -> ChangeOutcome:
-        outcome = await self._outcome(step, turn)
-        self._schedule.ended(step.place, ok=outcome.ok)
-        self._wake.set()
-        return outcome
+        ok = False
+        try:
+            outcome = await self._outcome(step, turn)
+            ok = outcome.ok
+            return outcome
+        finally:
+            self._schedule.ended(step.place, ok=ok)
+            self._wake.set()
 
     async def _outcome(self, step: Step, turn: Turn) -> ChangeOutcome:
         change = step.change
@@ -195,12 +198,8 @@ class _Engine:
             group, is_new = await acts[change.action](step, turn)
         except _StaleError as error:
             return ChangeOutcome(change, "stale", None, error)
-        except OutcomeUnknownError as error:
-            return ChangeOutcome(change, "unknown", None, error)
-        except (LosantError, ValueError) as error:
-            # In doubt is what was sent and never answered; several groups where one was sent are as bad.
-            doubtful = turn.call.doubtful or (isinstance(error, DuplicateGroupError) and turn.call.attempts)
-            return ChangeOutcome(change, "unknown" if doubtful else "failed", None, error)
+        except ValueError as error:
+            return ChangeOutcome(change, "failed", None, error)
         return ChangeOutcome(change, "done" if is_new else "existing", group, None)
 
     async def _create(self, step: Step, turn: Turn) -> tuple[ExperienceGroup | None, bool]:
@@ -230,7 +229,7 @@ class _Engine:
         if all(comparable(name, getattr(now, name)) == comparable(name, value) for name, value in fields.items()):
             return now, False
         try:
-            return await self._groups._update(now.id, fields, turn.call), True
+            return await self._api.update(now.id, fields, turn.call), True
         except NotFoundError:
             raise _StaleError("somebody has deleted the group meanwhile", attempts=turn.call.attempts) from None
 
@@ -240,7 +239,7 @@ class _Engine:
         if now is None:
             return None, False
         try:
-            await self._groups._delete(now.id, turn.call)
+            await self._api.delete(now.id, turn.call)
         except NotFoundError:
             return None, False
         return None, True
@@ -251,7 +250,7 @@ class _Engine:
         if before is None or change.group_id is None:
             raise TypeError(f"{change.action} of a plan without the group that it is about")
         try:
-            now = await self._groups._get(change.group_id, Call(self._transport.timeout, patient=True))
+            now = await self._api.get(change.group_id, self._api.patient_call())
         except NotFoundError:
             return None
         changed = [

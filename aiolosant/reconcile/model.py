@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 import attrs
 
-from ..keys import ById, ByName, ByTag
+from ..keys import MatchBy
 from ..models import ExperienceGroup
 
 Action = Literal["create", "update", "delete"]
 ChangeStatus = Literal["done", "existing", "failed", "unknown", "skipped", "stale"]
-MatchBy = ByName | ByTag | ById
 
 _SIGNS: dict[Action, str] = {"create": "+", "update": "~", "delete": "-"}
 

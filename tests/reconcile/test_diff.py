@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_id, by_name, by_tag
+from aiolosant.keys import MatchBy
 from aiolosant.reconcile import Plan, compare
-from aiolosant.reconcile.model import MatchBy
 from aiolosant.reconcile.records import to_record
 
 TAG = "key"

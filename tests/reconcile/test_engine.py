@@ -23,8 +23,8 @@ from aiolosant import (
     reconcile,
 )
 from aiolosant.emulator import Emulator, Fault
+from aiolosant.keys import MatchBy
 from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record
-from aiolosant.reconcile.model import MatchBy
 
 from ..conftest import client_of
 
