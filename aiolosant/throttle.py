@@ -10,8 +10,11 @@ refused.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from .errors import ConfigurationError
 
@@ -36,7 +39,8 @@ _LATENESS = 0.005  # seconds that timers may be late by
 class Pace:
     """When the next request may start, given how the last ones ended. Times are seconds of any one clock.
 
-    Only time in which somebody waited is counted: an idle hour says nothing about the server.
+    Only time in which somebody waited is counted, for a turn or after a refusal: an idle hour says nothing about the
+    server.
     """
 
     def __init__(self, max_in_flight: int) -> None:
@@ -103,6 +107,9 @@ class Pace:
 
     def emphasize(self, now: float) -> None:
         """The last refusal came with a pause: it costs everyone time, so that fewer of them must do."""
+        # Whoever was refused waits, even if nobody else did.
+        self._current.answers += 1
+        self._current.refused += 1
         self._add(_WEIGHT_OF_PAUSE - 1, now)
 
     def _add(self, weight: float, now: float) -> None:
@@ -143,6 +150,13 @@ class _Slice:
         return _Slice(self.answers + other.answers, self.refused + other.refused, self.seconds + other.seconds)
 
 
+class Slot(NamedTuple):
+    """A request's leave to start: when it did, and whether it had to wait for that."""
+
+    started: float
+    waited: bool
+
+
 class Throttle:
     """Lets requests start, first come, first served, at the pace that the server can take.
 
@@ -153,41 +167,56 @@ class Throttle:
     def __init__(self, max_in_flight: int) -> None:
         self._pace = Pace(max_in_flight)
         self._waiters: deque[asyncio.Future[float]] = deque()
+        self._backing_off = 0
         self._timer: asyncio.TimerHandle | None = None
         self._paused_until = -math.inf
         self._ticked = -math.inf
 
-    def acquire_nowait(self) -> float | None:
+    def acquire_nowait(self) -> Slot | None:
         """As `acquire`, if nothing has to be waited for; None if it has."""
         now = asyncio.get_running_loop().time()
         if self._waiters or now < self._paused_until or self._pace.delay(now) > 0:
             return None
         self._tick(now)
         self._pace.start(now)
-        return now
+        return Slot(now, waited=False)
 
-    async def acquire(self) -> float:
-        """Wait for a turn; returns the time of its start, to be handed to `release` when the attempt has ended."""
+    async def acquire(self) -> Slot:
+        """Wait for a turn; the slot is to be handed to `release` when the attempt has ended."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[float] = loop.create_future()
         self._tick(loop.time())
         self._waiters.append(turn)
         self._admit()
+        waited = not turn.done()
         try:
-            return await turn
+            return Slot(await turn, waited)
         except asyncio.CancelledError:
             # The turn may have come just before the cancellation.
             if not turn.cancelled() and turn.exception() is None:
-                self.release(turn.result(), refused=None)
+                self.release(Slot(turn.result(), waited), refused=None)
+            elif turn in self._waiters:
+                self._waiters.remove(turn)
             raise
 
-    def release(self, started: float, *, refused: bool | None) -> None:
+    def release(self, slot: Slot, *, refused: bool | None) -> None:
         """An attempt has ended: the server refused it with 429, took it, or (None) said nothing."""
         now = asyncio.get_running_loop().time()
         self._tick(now)
-        self._pace.end(now, started, refused=refused, waiting=bool(self._waiters))
+        self._pace.end(now, slot.started, refused=refused, waiting=self._somebody_waits() or slot.waited)
         if self._waiters:
             self._admit()
+
+    @contextlib.contextmanager
+    def backing_off(self) -> Iterator[None]:
+        """Somebody waits meanwhile because the server refused: for it, as those who wait for a turn."""
+        self._tick(asyncio.get_running_loop().time())
+        self._backing_off += 1
+        try:
+            yield
+        finally:
+            self._tick(asyncio.get_running_loop().time())
+            self._backing_off -= 1
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for so long, because the server asked for it."""
@@ -206,11 +235,14 @@ class Throttle:
         if self._timer is not None:
             self._timer.cancel()
 
+    def _somebody_waits(self) -> bool:
+        return bool(self._waiters or self._backing_off)
+
     def _tick(self, now: float) -> None:
         if self._paused_until > self._ticked:
             # A pause that the server asked for says nothing about its rate.
             self._pace.tick(min(now, self._paused_until), waited=False)
-        self._pace.tick(now, waited=bool(self._waiters))
+        self._pace.tick(now, waited=self._somebody_waits())
         self._ticked = now
 
     def _admit(self) -> None:
@@ -220,7 +252,7 @@ class Throttle:
         loop = asyncio.get_running_loop()
         self._tick(loop.time())
         while self._waiters:
-            if self._waiters[0].done():  # its caller was cancelled
+            if self._waiters[0].done():  # cancelled, and its caller does not know yet
                 self._waiters.popleft()
                 continue
             now = loop.time()

@@ -158,13 +158,14 @@ class Transport:
             "%s %s: resending in %.2f seconds, attempt %d of %d: %s",
             *(request.method, request.path, delay, call.attempts + 1, self.retry.max_attempts, attempt.error),
         )
-        await self.sleep(delay)
+        with self._throttle.backing_off() if attempt.status == 429 else contextlib.nullcontext():
+            await self.sleep(delay)
         return True
 
     async def _attempt_in_turn(self, request: Request[T], token: Secret, call: Call) -> Attempt[T]:
-        started = self._throttle.acquire_nowait()
-        if started is None:
-            started = await call.wait_patiently_for(self._throttle.acquire())
+        slot = self._throttle.acquire_nowait()
+        if slot is None:
+            slot = await call.wait_patiently_for(self._throttle.acquire())
         refused = None
         try:
             session = self._ready_session()
@@ -176,7 +177,7 @@ class Transport:
                 refused = attempt.status == 429
             return attempt
         finally:
-            self._throttle.release(started, refused=refused)
+            self._throttle.release(slot, refused=refused)
 
     async def _attempt_on_wire(
         self, session: aiohttp.ClientSession, request: Request[T], token: Secret, call: Call, seconds: float

@@ -8,20 +8,29 @@ from collections.abc import Callable
 
 import pytest
 
-from aiolosant import ConfigurationError
+from aiolosant import ConfigurationError, LosantClient, NewExperienceGroup
+from aiolosant.emulator import Emulator
 from aiolosant.throttle import Pace, Throttle
 
 
 class World:
-    """Clients with 64 eager workers each before one server that refuses beyond a limit or by chance."""
+    """Clients with eager workers before one server that refuses beyond a limit or by chance."""
 
     def __init__(
-        self, *, limit: float = math.inf, latency: float = 0.02, noise: float = 0, clients: int = 1, seed: int = 1
+        self,
+        *,
+        limit: float = math.inf,
+        latency: float = 0.02,
+        noise: float = 0,
+        clients: int = 1,
+        workers: int = 64,
+        seed: int = 1,
     ) -> None:
         self.limit, self.latency, self.noise = limit, latency, noise
         self.random = random.Random(seed)  # noqa: S311 - no secret
         self.paces = [Pace(64) for _ in range(clients)]
-        self.waiting = [64] * clients
+        self.waiting = [workers] * clients
+        self.backing_off = [0] * clients
         self.wake = [math.inf] * clients
         self.tokens, self.filled = 0.0, 0.0
         self.now = 0.0
@@ -41,7 +50,7 @@ class World:
 
     def pump(self, client: int) -> None:
         pace = self.paces[client]
-        pace.tick(self.now, waited=self.waiting[client] > 0)
+        pace.tick(self.now, waited=self.somebody_waits(client))
         while self.waiting[client]:
             delay = pace.delay(self.now)
             if delay > 0:
@@ -62,16 +71,21 @@ class World:
         refused = not self.has_room() or self.random.random() < self.noise
         self.answers.append((self.now, client, refused))
         pace = self.paces[client]
-        pace.tick(self.now, waited=self.waiting[client] > 0)
-        pace.end(self.now, started, refused=refused, waiting=self.waiting[client] > 0)
+        pace.tick(self.now, waited=self.somebody_waits(client))
+        pace.end(self.now, started, refused=refused, waiting=self.somebody_waits(client))
         if refused:
+            self.backing_off[client] += 1
             self.at(self.now + self.random.uniform(0, 0.25), lambda: self.comes_back(client))
         else:
             self.waiting[client] += 1
         self.pump(client)
 
+    def somebody_waits(self, client: int) -> bool:
+        return self.waiting[client] + self.backing_off[client] > 0
+
     def comes_back(self, client: int) -> None:
         self.pump(client)
+        self.backing_off[client] -= 1
         self.waiting[client] += 1
         self.pump(client)
 
@@ -108,6 +122,24 @@ def test_a_hidden_limit_is_found_and_used(limit: float, latency: float, most_ref
     assert world.taken(3, 20) >= 0.9 * limit
     assert world.refused(0, 20) <= 0.04
     assert world.refused(3, 20) <= most_refused
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("workers", [4, 8, 16])
+def test_a_limit_is_found_though_nobody_has_to_wait_for_a_turn(workers: int, seed: int) -> None:
+    """Few workers never fill the window; that they were refused and back off is waiting for the server as well."""
+    world = World(limit=50, workers=workers, seed=seed)
+    world.run(20)
+    assert world.refused(5, 20) <= 0.06
+    assert world.taken(5, 20) >= 45
+
+
+async def test_a_batch_of_the_usual_size_finds_the_limit(emulator: Emulator, losant: LosantClient) -> None:
+    """Sixteen at a time, far more than the server takes: no group is given up for that."""
+    emulator.rate_limit = 50
+    report = await losant.experience_groups.create_many(NewExperienceGroup(f"{n}") for n in range(100)).report()
+    assert (report.created, report.failed) == (100, ())
+    assert sum(request.status == 429 for request in emulator.requests) < 100
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -251,21 +283,22 @@ async def test_a_pause_holds_everything_back() -> None:
     throttle = Throttle(4)
     throttle.pause(0.03)
     before = asyncio.get_running_loop().time()
-    started = await throttle.acquire()
-    assert started - before >= 0.029
-    throttle.release(started, refused=False)
+    slot = await throttle.acquire()
+    assert slot.waited
+    assert slot.started - before >= 0.029
+    throttle.release(slot, refused=False)
 
 
 async def test_a_pause_teaches_nothing_about_the_rate() -> None:
     """The time that the server asked to wait is not time in which it answered slowly."""
     throttle = Throttle(64)
     begin = asyncio.get_running_loop().time()
-    started = [await throttle.acquire() for _ in range(16)]
+    slots = [await throttle.acquire() for _ in range(16)]
     waiting = [asyncio.create_task(throttle.acquire()) for _ in range(16)]
     await asyncio.sleep(0.02)
     throttle.pause(0.2)
     await asyncio.sleep(0.21)
-    throttle.release(started[0], refused=False)
+    throttle.release(slots[0], refused=False)
     elapsed = asyncio.get_running_loop().time() - begin
     counted = throttle._pace._current.seconds
     assert 0.015 < counted <= elapsed - 0.19
