@@ -75,7 +75,8 @@ class GroupsApi:
         """What creates groups of which there must be one each; `gather` as there."""
         if not isinstance(unique_by, ByName | ByTag):
             raise TypeError(f"unique_by must be by_name() or by_tag(key), not {type(unique_by).__name__}")
-        return ExactlyOnce(self.transport, self.create_request, unique_by, self.find, scope=self._path, gather=gather)
+        scope = self._path.lower()  # one application, however its id is written
+        return ExactlyOnce(self.transport, self.create_request, unique_by, self.find, scope=scope, gather=gather)
 
     def patient_call(self) -> Call:
         """The time of what waits for the server's pace together with others."""

@@ -6,7 +6,6 @@ That takes something to know it by (an `Identity`), and reads that see what was 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import logging
@@ -103,20 +102,30 @@ class ExactlyOnce:
 
     async def _create(self, group: NewExperienceGroup, turn: Turn, *, fresh: bool) -> tuple[ExperienceGroup, bool]:
         key = self._key_of(group)
-        async with self._alone(key, turn):
-            if not fresh and (there := await turn.call.wait_patiently_for(self._lookup(key))):
-                return there, False
+        async with self._alone(key, turn) as doubtful_for:
+            if not fresh or doubtful_for:
+                there = await turn.call.wait_patiently_for(self._lookup(key))
+                if not there and doubtful_for:
+                    # A call before this one was left in doubt, perhaps cancelled: its write may be still on its way.
+                    await turn.call.wait_patiently_for(self._transport.sleep(doubtful_for))
+                    there = await turn.call.wait_patiently_for(self._lookup(key))
+                if there:
+                    return there, False
             await turn.take()
             return await self._send(group, key, turn), True
 
     @contextlib.asynccontextmanager
-    async def _alone(self, key: Hashable, turn: Turn) -> AsyncGenerator[None]:
-        """Wait for whoever else in this client creates the same group, who will leave it there to be found."""
-        locks, full_key = self._transport.key_locks, (self._scope, self._identity, key)
-        lock = locks.setdefault(full_key, asyncio.Lock())
+    async def _alone(self, key: Hashable, turn: Turn) -> AsyncGenerator[float]:
+        """Wait for whoever else in this client creates the same group; yields for how long that may still land."""
+        ledger, full_key = self._transport.ledger, (self._scope, self._identity, key)
+        lock = ledger.lock(full_key)
         await turn.call.wait_patiently_for(lock.acquire())
         try:
-            yield
+            yield ledger.doubtful_for(full_key)
+        except BaseException:
+            if turn.call.doubtful:
+                ledger.doubt(full_key, self._transport.retry.settle_time)
+            raise
         finally:
             lock.release()
 

@@ -89,11 +89,12 @@ class Intake:
     async def _pull_async(self, items: AsyncIterator[Any]) -> None:
         # One task from start to end: an input may hold timeouts and context variables across its items.
         try:
-            while True:
-                while not self._may_pull():
+            while not self._stopped:  # it may have swallowed its cancellation
+                if self._may_pull():
+                    self._take(await anext(items))
+                else:
                     self._room.clear()
                     await self._room.wait()
-                self._take(await anext(items))
         except StopAsyncIteration:
             self.exhausted = True
         except asyncio.CancelledError:

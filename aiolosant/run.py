@@ -37,6 +37,8 @@ BrokenOff = Literal["failed", "unknown"]
 """The status of an item that surely came to nothing, or of which nobody knows."""
 O = TypeVar("O", bound=AnyOutcome)  # noqa: E741 - one letter, as type variables have
 
+# How many outcomes to yield without a wait: an input that fails item by item must not starve the event loop.
+_MOST_AT_ONCE = 100
 # A create answers 404 for an unknown application alone.
 _FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError, ConfigurationError)
 
@@ -165,6 +167,7 @@ class Run(Generic[O]):
         self._stopped = False
         self._fatal: BaseException | None = None
 
+        self._at_once = 0
         self._pulled = 0
         self._yielded = 0
         self._ready: deque[O] = deque()
@@ -187,14 +190,14 @@ class Run(Generic[O]):
             self._transport.at_close.add(self._client_closes)
         while True:
             self._intake.pull()
-            if self._ready:
+            if self._ready and self._at_once < _MOST_AT_ONCE:
+                self._at_once += 1
                 self._yielded += 1
                 return self._ready.popleft()
-            if (self._intake.exhausted or self._stopped) and not self._tasks and not self._intake.task:
+            if not self._ready and self._has_come_to_its_end():
                 break
-            self._wake.clear()
             try:
-                await self._wake.wait()
+                await self._wait()
             except asyncio.CancelledError:
                 self.leave()
                 await self.settle()
@@ -206,6 +209,18 @@ class Run(Generic[O]):
         with contextlib.suppress(AttributeError):  # an error of the input's own may be frozen
             fatal.report = self._report()  # type: ignore[attr-defined]  # errors of the input get one as well
         raise fatal
+
+    def _has_come_to_its_end(self) -> bool:
+        return (self._intake.exhausted or self._stopped) and not self._tasks and not self._intake.task
+
+    async def _wait(self) -> None:
+        """Wait for an outcome; if there are many, let the loop do what else there is to do."""
+        self._at_once = 0
+        if self._ready:
+            await asyncio.sleep(0)
+            return
+        self._wake.clear()
+        await self._wake.wait()
 
     def stop(self, fatal: BaseException | None = None) -> None:
         """Pull nothing more, and send nothing that was not sent before; what was sent is settled."""
@@ -263,6 +278,9 @@ class Run(Generic[O]):
     def _start(self, item: Any) -> None:
         index = self._pulled
         self._pulled += 1
+        if self._stopped:  # an async input gave one more in spite of being cancelled
+            self._finish(index, self._broken_off(index, item, _not_sent(), "failed"))
+            return
         try:
             work = self._begin(index, item)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with an item is the item's outcome

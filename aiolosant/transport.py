@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-import weakref
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import aiohttp
@@ -23,6 +22,7 @@ from .errors import (
     OutcomeUnknownError,
 )
 from .exchange import exchange
+from .ledger import Ledger
 from .retry import RetryPolicy
 from .throttle import Throttle
 
@@ -45,7 +45,7 @@ class Transport:
 
     Attributes:
         at_close: What `close` calls before it waits.
-        key_locks: One lock for each key that there must be one group of and that is being created.
+        ledger: Which groups are being created, and which may still be by a write whose answer was lost.
     """
 
     def __init__(
@@ -61,8 +61,7 @@ class Transport:
         self.timeout = timeout
         self.retry = retry
         self.at_close: set[Callable[[], None]] = set()
-        # Held by whoever creates the one group with a key; gone when nobody does.
-        self.key_locks: weakref.WeakValueDictionary[Hashable, asyncio.Lock] = weakref.WeakValueDictionary()
+        self.ledger = Ledger()
         self._base_url = base_url
         self._auth = auth
         self._throttle = throttle

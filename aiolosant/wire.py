@@ -173,7 +173,7 @@ def decode_error(body: bytes) -> tuple[str, str]:
     beginning = body.strip()[:_BEGINNING].decode(errors="replace")
     try:
         error: Any = _error_decoder.decode(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # another format, or nested deeper than anybody reads
         return "", beginning
     return error.type, error.message or beginning
 

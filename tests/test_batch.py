@@ -1,8 +1,10 @@
 """Creating many: over real sockets where the server counts, over made-up work where it does not matter."""
 
 import asyncio
+import contextlib
 import contextvars
 import gc
+import itertools
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
@@ -576,3 +578,45 @@ async def test_an_input_that_nobody_else_has_is_closed(losant: LosantClient, lea
                 break
         await losant.experience_groups.list().first()
     assert closed == ["rows", "rows", "async rows"]
+
+
+async def test_an_input_that_fails_item_by_item_does_not_starve_the_loop(losant: LosantClient) -> None:
+    """Whatever else the service does goes on, and a cancellation is heard."""
+    turns = 0
+
+    async def other_work() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(other_work())
+    seen = 0
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            async for _ in losant.experience_groups.create_many({"nam": "x"} for _ in itertools.count()):
+                seen += 1
+    other.cancel()
+    assert seen >= 100
+    assert turns >= seen // 100 - 1
+
+
+@pytest.mark.parametrize("end", ["aclose", "close"])
+async def test_an_input_that_swallows_a_cancellation_ends_all_the_same(losant: LosantClient, end: str) -> None:
+    """What it gives after that is an item that was never sent."""
+    more = asyncio.Event()
+
+    async def stubborn() -> AsyncIterator[NewExperienceGroup]:
+        yield NewExperienceGroup("first")
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await more.wait()
+            yield NewExperienceGroup("later")
+
+    batch = losant.experience_groups.create_many(stubborn())
+    assert (await anext(batch)).ok
+    async with asyncio.timeout(5):
+        await (batch.aclose() if end == "aclose" else losant.close())
+    if end == "aclose":
+        (later,) = (await batch.report()).failed
+        assert "not sent" in str(later.error)

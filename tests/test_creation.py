@@ -23,6 +23,7 @@ from aiolosant import (
     by_tag,
 )
 from aiolosant.emulator import Emulator, Fault
+from aiolosant.ledger import Ledger
 
 from .conftest import client_of
 from .servers import answer, raw_server
@@ -334,7 +335,65 @@ async def test_creates_of_one_group_in_one_client_wait_for_each_other(emulator: 
     assert len({group.id for group in made}) == 1
     assert sum(report.created for report in reports) == 40
     assert sum(report.existing for report in reports) == 80
-    assert not losant._transport.key_locks
+    assert not losant._transport.ledger._locks
+
+
+async def test_two_spellings_of_an_application_are_one(emulator: Emulator, losant: LosantClient) -> None:
+    """Hex digits are the same in upper case, and so is what waits for each other."""
+    emulator.latency = 0.02
+    spellings = [emulator.application_id, emulator.application_id.upper()]
+    creates = [
+        losant.application(spelling).experience_groups.create(NewExperienceGroup("x"), unique_by=by_name())
+        for spelling in spellings
+    ]
+    assert len({group.id for group in await asyncio.gather(*creates)}) == 1
+
+
+async def test_a_create_that_was_cancelled_and_is_asked_for_again_makes_one_group(emulator: Emulator) -> None:
+    """Its write may be still on the way: the next one waits until it must have landed, and looks."""
+    emulator.lateness = 0.05
+    emulator.inject(Fault.LATE_WRITE, method="POST")
+    new = NewExperienceGroup("x", group_tags={"k": "v"})
+    async with client_of(emulator, retry=RetryPolicy(settle_time=0.3)) as losant:
+        groups = losant.experience_groups
+        first = asyncio.create_task(groups.create(new, unique_by=by_tag("k")))
+        while len(emulator.requests) < 2:
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+        made = await groups.create(new, unique_by=by_tag("k"))
+        assert [group.id async for group in groups.scan()] == [made.id]
+    assert [request.method for request in emulator.requests] == ["GET", "POST", "GET", "GET", "GET"]
+
+
+async def test_a_batch_that_was_left_and_is_run_again_makes_what_is_missing(emulator: Emulator) -> None:
+    """In one client at once: what the first left unknown is waited for by the second."""
+    emulator.lateness = 0.05
+    emulator.inject(Fault.LATE_WRITE, times=10, method="POST")
+    async with client_of(emulator, retry=RetryPolicy(settle_time=0.3)) as losant:
+        left = losant.experience_groups.create_many(tenants(20), unique_by=by_tag("externalId"), concurrency=10)
+        step = asyncio.create_task(anext(left))
+        while sum(request.method == "POST" for request in emulator.requests) < 10:
+            await asyncio.sleep(0)
+        step.cancel()
+        await asyncio.wait({step})
+        assert len((await left.report()).unknown) == 10
+        again = await losant.experience_groups.create_many(tenants(20), unique_by=by_tag("externalId")).report()
+    assert (again.created, again.existing, again.failed) == (10, 10, ())
+    assert sum((await there(emulator)).values()) == 20
+
+
+async def test_doubts_are_forgotten_in_time() -> None:
+    """A service that runs for months keeps none that is settled by time."""
+    ledger = Ledger()
+    for n in range(100):
+        ledger.doubt(n, 0)
+    ledger.doubt("x", 60)
+    await asyncio.sleep(0.001)
+    assert ledger.doubtful_for(99) == 0
+    assert 59 < ledger.doubtful_for("x") <= 60
+    ledger.doubt("x", 70)
+    assert len(ledger._in_doubt) == 1
 
 
 async def test_a_single_create_keeps_its_budget_under_a_pause(emulator: Emulator) -> None:

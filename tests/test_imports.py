@@ -27,6 +27,7 @@ ORDER = [
         "throttle",
         "call",
         "exchange",
+        "ledger",
         "transport",
     ),
     *(

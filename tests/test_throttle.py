@@ -10,7 +10,7 @@ import pytest
 
 from aiolosant import ConfigurationError, LosantClient, NewExperienceGroup
 from aiolosant.emulator import Emulator
-from aiolosant.throttle import Pace, Throttle
+from aiolosant.throttle import Pace, Slot, Throttle
 
 
 class World:
@@ -235,10 +235,10 @@ async def test_turns_come_in_order_and_a_cancelled_one_is_not_lost() -> None:
     throttle = Throttle(1)
     order: list[int] = []
 
-    async def take(n: int) -> float:
-        started = await throttle.acquire()
+    async def take(n: int) -> Slot:
+        slot = await throttle.acquire()
         order.append(n)
-        return started
+        return slot
 
     first = await take(0)
     tasks = [asyncio.create_task(take(n)) for n in range(1, 5)]
