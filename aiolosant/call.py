@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from .errors import RequestTimeoutError
@@ -21,6 +21,9 @@ class Call:
             other, so a slow server must not time them out; who awaits a single call wants an answer.
 
     Attributes:
+        check: Awaited before each resend, for what rests on a reading that may be out of date by then. What it raises
+            ends the call.
+        urgent: Whether it need not queue for the server's pace, since what it rests on was read a moment ago.
         attempts: How often it was sent.
         on_wire: Whether an attempt is under way.
         doubtful: Whether an attempt may have been carried out that no answer speaks of.
@@ -30,6 +33,8 @@ class Call:
     def __init__(self, timeout: float, *, patient: bool = False) -> None:
         self.timeout = timeout
         self.patient = patient
+        self.check: Callable[[], Awaitable[object]] | None = None
+        self.urgent = False
         self.attempts = 0
         self.on_wire = False
         self.doubtful = False

@@ -6,20 +6,26 @@ That takes something to know it by (an `Identity`), and reads that see what was 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import logging
+import math
 from collections.abc import AsyncGenerator, Callable, Hashable
+from typing import Any
 
 from .attempt import Request
 from .errors import DuplicateGroupError, LosantError, OutcomeUnknownError
 from .keys import Identity
-from .lookups import Find, Lookups
+from .lookups import MOST_KEYS, Find, Lookups
 from .models import ExperienceGroup, NewExperienceGroup
 from .run import Turn
 from .transport import Transport
 
 logger = logging.getLogger("aiolosant")
+
+# How old, in seconds, the news that a group is not there may be when it is sent: others may create it, too.
+_MAX_AGE = 1.0
 
 
 class ExactlyOnce:
@@ -50,6 +56,7 @@ class ExactlyOnce:
         self._identity = identity
         self._lookups = Lookups(find, identity, transport, gather=gather)
         self._seen: set[bytes] = set()
+        self._absent_at: dict[Hashable, float] = {}  # when what is about to be sent was last seen not to be there
 
     def close(self) -> None:
         """Look up nothing more."""
@@ -69,13 +76,13 @@ class ExactlyOnce:
         self._seen.add(digest)
 
     async def look(self, group: NewExperienceGroup) -> ExperienceGroup | None:
-        """The live group that there must be one of, or None.
+        """The live group that there must be one of, or None; a `create` that soon follows need not look again.
 
         Raises:
             DuplicateGroupError: There are several.
             LosantError: The lookup failed.
         """
-        return await self._lookup(self._key_of(group))
+        return await self._look_unless_known(self._key_of(group))
 
     async def create(
         self, group: NewExperienceGroup, turn: Turn, *, fresh: bool = False
@@ -103,16 +110,41 @@ class ExactlyOnce:
     async def _create(self, group: NewExperienceGroup, turn: Turn, *, fresh: bool) -> tuple[ExperienceGroup, bool]:
         key = self._key_of(group)
         async with self._alone(key, turn) as doubtful_for:
-            if not fresh or doubtful_for:
-                there = await turn.call.wait_patiently_for(self._lookup(key))
-                if not there and doubtful_for:
+            fresh = fresh and not doubtful_for
+            try:
+                # Before it has a place, so that many share a query; and after, if it had to wait long for that.
+                there = None if fresh else await turn.call.wait_patiently_for(self._look_unless_known(key))
+                if there is None and doubtful_for:
                     # A call before this one was left in doubt, perhaps cancelled: its write may be still on its way.
                     await turn.call.wait_patiently_for(self._transport.sleep(doubtful_for))
                     there = await turn.call.wait_patiently_for(self._lookup(key))
-                if there:
-                    return there, False
-            await turn.take()
+                if there is None:
+                    await turn.take()
+                    there = None if fresh else await turn.call.wait_patiently_for(self._look_unless_known(key))
+            finally:
+                self._absent_at.pop(key, None)
+            if there is not None:
+                return there, False
             return await self._send(group, key, turn), True
+
+    async def _look_unless_known(self, key: Hashable) -> ExperienceGroup | None:
+        """Look for a group, unless it was seen not to be there a moment ago; others that are due share the query."""
+        now = asyncio.get_running_loop().time()
+        if now - self._absent_at.get(key, -math.inf) <= _MAX_AGE:
+            return None
+        due = [other for other, at in self._absent_at.items() if now - at > _MAX_AGE / 2 and other != key]
+        others = due[: MOST_KEYS - 1]
+        found: Any
+        found, *rest = await asyncio.gather(self._lookup(key), *map(self._lookups.find, others), return_exceptions=True)
+        now = asyncio.get_running_loop().time()
+        for other, groups in zip(others, rest, strict=True):
+            if groups == [] and other in self._absent_at:
+                self._absent_at[other] = now
+        if isinstance(found, BaseException):
+            raise found
+        if found is None:
+            self._absent_at[key] = now
+        return found  # type: ignore[no-any-return]  # gather mixes it with the others
 
     @contextlib.asynccontextmanager
     async def _alone(self, key: Hashable, turn: Turn) -> AsyncGenerator[float]:

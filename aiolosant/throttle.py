@@ -158,7 +158,7 @@ class Slot(NamedTuple):
 
 
 class Throttle:
-    """Lets requests start, first come, first served, at the pace that the server can take.
+    """Lets requests start, first come, first served but for what is urgent, at the pace that the server can take.
 
     Args:
         max_in_flight: The most requests under way at a time, 1 or more.
@@ -181,12 +181,15 @@ class Throttle:
         self._pace.start(now)
         return Slot(now, waited=False)
 
-    async def acquire(self) -> Slot:
-        """Wait for a turn; the slot is to be handed to `release` when the attempt has ended."""
+    async def acquire(self, *, urgent: bool = False) -> Slot:
+        """Wait for a turn, if `urgent` before all others; hand the slot to `release` when the attempt has ended."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[float] = loop.create_future()
         self._tick(loop.time())
-        self._waiters.append(turn)
+        if urgent:
+            self._waiters.appendleft(turn)
+        else:
+            self._waiters.append(turn)
         self._admit()
         waited = not turn.done()
         try:

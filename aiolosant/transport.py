@@ -159,12 +159,14 @@ class Transport:
         )
         with self._throttle.backing_off() if attempt.status == 429 else contextlib.nullcontext():
             await self.sleep(delay)
+        if call.check is not None:
+            await call.check()
         return True
 
     async def _attempt_in_turn(self, request: Request[T], token: Secret, call: Call) -> Attempt[T]:
         slot = self._throttle.acquire_nowait()
         if slot is None:
-            slot = await call.wait_patiently_for(self._throttle.acquire())
+            slot = await call.wait_patiently_for(self._throttle.acquire(urgent=call.urgent))
         refused = None
         try:
             session = self._ready_session()

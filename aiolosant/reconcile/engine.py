@@ -14,13 +14,13 @@ from ..checks import check_range
 from ..errors import LosantError, NotFoundError
 from ..groups import ExperienceGroups
 from ..keys import ById, ByName, ByTag, MatchBy, without_id
-from ..lookups import MOST_KEYS
 from ..models import ExperienceGroup, NewExperienceGroup
 from ..run import BrokenOff, Run, Turn
 from .diff import check_prune, comparable, compare, differing
 from .model import Change, ChangeOutcome, Plan, Record
 from .records import to_record
 from .schedule import Schedule, Step
+from .scout import Scout
 
 
 async def plan(
@@ -105,6 +105,11 @@ class _SkippedError(LosantError):
     advice = "Plan again once that is mended."
 
 
+def _other_than_wanted(fields: Mapping[str, Any], group: ExperienceGroup) -> list[str]:
+    """The fields that a group does not have as they are wanted."""
+    return [name for name, value in fields.items() if comparable(name, getattr(group, name)) != comparable(name, value)]
+
+
 def _broken_off(_index: int, step: Step, error: BaseException, status: BrokenOff) -> ChangeOutcome:
     return ChangeOutcome(step.change, status, None, error)
 
@@ -120,8 +125,9 @@ class _Engine:
         self._changes = plan.changes
         self._schedule = Schedule(plan.changes)
         self._wake = asyncio.Event()
-        self._scout: asyncio.Task[None] | None = None
-        self._found: dict[int, asyncio.Future[ExperienceGroup | None]] = {}  # what was looked up ahead, by place
+        self._known = {place for place, change in enumerate(plan.changes) if self._is_known(change)}
+        places = [place for place in self._schedule.by_urgency() if place in self._known]
+        self._scout = Scout(self._look, places, self._transport.start_task)
         self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by place, and whether this very run made it
 
     def run(self, concurrency: int) -> Run[ChangeOutcome]:
@@ -138,15 +144,12 @@ class _Engine:
 
     def _end(self) -> None:
         self._once.close()
-        if self._scout is not None:
-            self._scout.cancel()
+        self._scout.close()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Step:
-        if self._scout is None:
-            self._start_scout()
         if not self._schedule.left:
             raise StopAsyncIteration
         while (step := self._schedule.next()) is None:
@@ -154,27 +157,10 @@ class _Engine:
             await self._wake.wait()
         return step
 
-    def _start_scout(self) -> None:
-        """Look up whatever can be told to be there or not before its parent is, many in one query."""
-        loop = asyncio.get_running_loop()
-        known = [place for place in self._schedule.by_urgency() if self._is_known(self._changes[place])]
-        self._found = {place: loop.create_future() for place in known}
-        self._scout = self._transport.start_task(self._look_ahead(known))
-
     def _is_known(self, change: Change) -> bool:
+        """Whether a create can be told to be there or not before its parent is."""
         # A tag is what it is wherever the group will be; a name counts under a parent that has an id.
         return change.action == "create" and (isinstance(self._identity, ByTag) or change.parent is None)
-
-    async def _look_ahead(self, places: list[int]) -> None:
-        for start in range(0, len(places), MOST_KEYS):
-            chunk = places[start : start + MOST_KEYS]
-            answers = await asyncio.gather(*map(self._look, chunk), return_exceptions=True)
-            for place, answer in zip(chunk, answers, strict=True):
-                if isinstance(answer, BaseException):
-                    self._found[place].set_exception(answer)
-                    self._found[place].exception()  # seen: perhaps nobody comes to ask
-                else:
-                    self._found[place].set_result(answer)
 
     async def _look(self, place: int) -> ExperienceGroup | None:
         return await self._once.look(NewExperienceGroup(**self._changes[place].fields))
@@ -206,27 +192,28 @@ class _Engine:
         fields = dict(step.change.fields)
         fresh = False
         if step.change.parent is not None:
+            # Below a group that this very run has made nobody else has put another.
             parent, fresh = self._made[step.change.parent]
             fields["parent_id"] = parent.id
-        if step.place in self._found:
-            if there := await self._found[step.place]:
-                self._made[step.place] = there, False
-                return there, False
-            fresh = True
-        # Below a group that this very run has made nobody else has put another.
-        self._made[step.place] = await self._once.create(NewExperienceGroup(**fields), turn, fresh=fresh)
-        return self._made[step.place]
+        there = await self._scout.find(step.place) if step.place in self._known else None
+        is_new = False
+        if there is None:
+            fresh = fresh and step.place not in self._known
+            there, is_new = await self._once.create(NewExperienceGroup(**fields), turn, fresh=fresh)
+        if not is_new and (others := _other_than_wanted({"parent_id": None} | fields, there)):
+            raise _StaleError(f"somebody has created it since the plan was made, with another {', '.join(others)}")
+        self._made[step.place] = there, is_new
+        return there, is_new
 
     async def _update(self, step: Step, turn: Turn) -> tuple[ExperienceGroup | None, bool]:
         change = step.change
         fields = dict(change.fields)
         if change.parent is not None:
             fields["parent_id"] = self._made[change.parent][0].id
-        await turn.take()
-        now = await self._unchanged(change)
+        now = await self._read_in_turn(change, turn)
         if now is None:
             raise _StaleError("somebody has deleted the group since the plan was made")
-        if all(comparable(name, getattr(now, name)) == comparable(name, value) for name, value in fields.items()):
+        if not _other_than_wanted(fields, now):
             return now, False
         try:
             return await self._api.update(now.id, fields, turn.call), True
@@ -234,8 +221,7 @@ class _Engine:
             raise _StaleError("somebody has deleted the group meanwhile", attempts=turn.call.attempts) from None
 
     async def _delete(self, step: Step, turn: Turn) -> tuple[ExperienceGroup | None, bool]:
-        await turn.take()
-        now = await self._unchanged(step.change)
+        now = await self._read_in_turn(step.change, turn)
         if now is None:
             return None, False
         try:
@@ -243,6 +229,13 @@ class _Engine:
         except NotFoundError:
             return None, False
         return None, True
+
+    async def _read_in_turn(self, change: Change, turn: Turn) -> ExperienceGroup | None:
+        """What `_unchanged` says, just before the change is sent and before each time that it is sent again."""
+        await turn.take()
+        turn.call.urgent = True
+        turn.call.check = functools.partial(self._unchanged, change)
+        return await self._unchanged(change)
 
     async def _unchanged(self, change: Change) -> ExperienceGroup | None:
         """The group as it is, None if it is gone; a stale error if it is neither as it was nor as it shall be."""
@@ -253,12 +246,7 @@ class _Engine:
             now = await self._api.get(change.group_id, self._api.patient_call())
         except NotFoundError:
             return None
-        changed = [
-            name
-            for name in differing(before, now)
-            if name not in change.fields
-            or comparable(name, change.fields[name]) != comparable(name, getattr(now, name))
-        ]
-        if changed:
+        others = _other_than_wanted(change.fields, now)
+        if changed := [name for name in differing(before, now) if name not in change.fields or name in others]:
             raise _StaleError(f"somebody has changed it since the plan was made: {', '.join(changed)}")
         return now

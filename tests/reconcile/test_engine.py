@@ -20,6 +20,7 @@ from aiolosant import (
     by_id,
     by_name,
     by_tag,
+    creation,
     reconcile,
 )
 from aiolosant.emulator import Emulator, Fault
@@ -352,6 +353,77 @@ async def test_what_vanishes_between_the_look_and_the_write(
     emulator._store.get = vanishing  # type: ignore[method-assign]  # somebody is quick
     (outcome,) = await carry_out(losant, plan)
     assert outcome.status == status
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_what_is_changed_during_back_off_is_not_overwritten(emulator: Emulator, method: str) -> None:
+    """A change that has to be sent again is read again first: somebody may have changed the group meanwhile."""
+    (ids,) = emulator.create_groups([{"id": "a", "name": "A"}]).values()
+    emulator.create_groups([{"name": "Kept"}])
+    records = [{"name": "Kept"}] + ([{"name": "A", "description": "new"}] if method == "PATCH" else [])
+    policy = RetryPolicy(first_delay=0.5, max_delay=0.5)
+    async with client_of(emulator, retry=policy) as losant, client_of(emulator) as human:
+        losant._transport.draw = lambda: 0.5
+        plan = await make_plan(losant, records, by_name(), prune=True)
+        emulator.inject(Fault.UNAVAILABLE, method=method)
+        applying = asyncio.create_task(carry_out(losant, plan))
+        while emulator.requests[-1].status != 503:
+            await asyncio.sleep(0)
+        await human.experience_groups.update(ids, description="a human's")
+        (outcome,) = await applying
+        assert (outcome.status, str(outcome.error)[:20]) == ("stale", "somebody has changed")
+        assert (await human.experience_groups.get(ids)).description == "a human's"
+
+
+async def test_a_change_follows_the_look_at_its_group_at_once(emulator: Emulator, losant: LosantClient) -> None:
+    """However many wait for the server's pace: between the two hardly anybody else gets a turn."""
+    emulator.create_groups({"name": f"{n}"} for n in range(60))
+    plan = await make_plan(losant, [{"name": f"{n}", "description": "x"} for n in range(60)], by_name())
+    losant._transport._throttle._pace._window = 1
+    losant._transport._throttle._pace._limit = 1e9
+    emulator.requests.clear()
+    assert {outcome.status for outcome in await carry_out(losant, plan, concurrency=20)} == {"done"}
+    order = [(request.method, request.path) for request in emulator.requests]
+    assert len(order) == 120
+    assert max(order.index(("PATCH", path)) - order.index(("GET", path)) for _, path in order) <= 3
+
+
+@pytest.mark.parametrize(
+    ("theirs", "status"),
+    [
+        ({"name": "A", "groupTags": {TAG: "1"}, "description": "x"}, "existing"),
+        ({"name": "A", "groupTags": {TAG: "1"}, "description": "other"}, "stale"),
+        ({"name": "B", "groupTags": {TAG: "1"}, "description": "x"}, "stale"),
+    ],
+)
+async def test_what_somebody_creates_meanwhile_is_existing_only_if_it_is_as_wanted(
+    emulator: Emulator, losant: LosantClient, theirs: dict[str, Any], status: str
+) -> None:
+    """Otherwise it is not as the plan wants it, and nothing is deleted on the strength of it."""
+    emulator.create_groups([{"name": "Old", "groupTags": {TAG: "old"}}])
+    ours = {"name": "A", "groupTags": {TAG: "1"}, "description": "x"}
+    plan = await make_plan(losant, [ours], by_tag(TAG), prune=True)
+    emulator.create_groups([theirs])
+    outcomes = await carry_out(losant, plan)
+    assert [outcome.status for outcome in outcomes] == [status, "done" if status == "existing" else "skipped"]
+
+
+@pytest.mark.parametrize("by", [by_name(), by_tag(TAG)], ids=["name", "tag"])
+async def test_what_another_client_creates_during_an_apply_is_found(
+    emulator: Emulator, losant: LosantClient, by: MatchBy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lookup is no older than a moment when its group is sent, however long the apply takes."""
+    monkeypatch.setattr(creation, "_MAX_AGE", 0.05)
+    records = [{"name": f"{n:03}", "groupTags": {TAG: f"{n:03}"}} for n in range(120)]
+    plan = await make_plan(losant, records, by)
+    emulator.latency = 0.01
+    applying = asyncio.create_task(carry_out(losant, plan, concurrency=2))
+    while sum(request.method == "POST" for request in emulator.requests) < 20:
+        await asyncio.sleep(0)
+    emulator.create_groups([records[90], records[119]])  # the first is looked up by then, the last is not
+    statuses = Counter(outcome.status for outcome in await applying)
+    assert statuses == {"done": 118, "existing": 2}
+    assert set(Counter([group.name async for group in losant.experience_groups.scan()]).values()) == {1}
 
 
 async def test_an_update_whose_answers_are_all_lost_is_unknown(emulator: Emulator) -> None:
