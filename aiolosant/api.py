@@ -28,16 +28,19 @@ class GroupsApi:
     Args:
         transport: Sends.
         application_id: Id of the application.
+
+    Attributes:
+        path: Path of the list of groups.
     """
 
     def __init__(self, transport: Transport, application_id: str) -> None:
         self.transport = transport
-        self._path = f"/applications/{application_id}/experience/groups"
+        self.path = f"/applications/{application_id}/experience/groups"
 
     async def fetch_page(self, params: Params, number: int, per_page: int) -> Page[ExperienceGroup]:
         """One page of the list that `params` ask for."""
         decode = functools.partial(wire.decode_page, number=number, per_page=per_page)
-        request = Request("GET", self._path, decode, params={**params, "page": number, "perPage": per_page})
+        request = Request("GET", self.path, decode, params={**params, "page": number, "perPage": per_page})
         return await self.transport.call(request, self.patient_call())
 
     async def find(self, query: dict[str, Any]) -> list[ExperienceGroup]:
@@ -54,7 +57,7 @@ class GroupsApi:
     def create_request(self, group: NewExperienceGroup) -> Request[ExperienceGroup]:
         """What creates a group when it is sent."""
         body = wire.encode(wire.to_object(group))
-        return Request("POST", self._path, wire.decode_group, body=body, idempotent=False)
+        return Request("POST", self.path, wire.decode_group, body=body, idempotent=False)
 
     async def update(self, group_id: str, changes: Mapping[str, Any], call: Call) -> ExperienceGroup:
         """A group after some changes, which are checked first."""
@@ -75,7 +78,7 @@ class GroupsApi:
         """What creates groups of which there must be one each; `gather` as there."""
         if not isinstance(unique_by, ByName | ByTag):
             raise TypeError(f"unique_by must be by_name() or by_tag(key), not {type(unique_by).__name__}")
-        scope = self._path.lower()  # one application, however its id is written
+        scope = self.path.lower()  # one application, however its id is written
         return ExactlyOnce(self.transport, self.create_request, unique_by, self.find, scope=scope, gather=gather)
 
     def patient_call(self) -> Call:
@@ -83,4 +86,4 @@ class GroupsApi:
         return Call(self.transport.timeout, patient=True)
 
     def _group_path(self, group_id: str) -> str:
-        return f"{self._path}/{check_id('group_id', group_id)}"
+        return f"{self.path}/{check_id('group_id', group_id)}"

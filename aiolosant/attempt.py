@@ -88,22 +88,28 @@ def judge_answer(
         retry_after: Seconds that the server asked to wait.
         mask: Takes out of a text what it must not show, should the answer quote our own headers.
     """
+    reads = request.method in ("GET", "HEAD")
     if not 200 <= status < 300:
         kind, message = (mask(text)[:MOST_QUOTED] for text in decode_error(body))
-        refusal = api_error_class(status)(status, kind, message or "no explanation", request.method, request.path)
-        refusal.retry_after = retry_after
+        refusal = api_error_class(status)(
+            status, kind, message or "no explanation", request.method, request.path, retry_after=retry_after
+        )
+        if status < 400:
+            refusal.advice = "Check base_url: redirects are not followed, so that the token goes nowhere else."
         return Attempt(
             Proof.NOT_APPLIED if 400 <= status < 500 else Proof.UNKNOWN,
             error=refusal,
-            transient=status in _REFUSED_FOR_NOW or status >= 500,
+            # A redirect tells a read where it went wrong; a write it leaves in doubt.
+            transient=status in _REFUSED_FOR_NOW or status >= 500 or (status < 400 and not reads),
             status=status,
         )
     try:
         return Attempt(Proof.APPLIED, result=request.decode(body), status=status)
     except (ValueError, RecursionError) as problem:
         error = ResponseFormatError(f"the answer was not understood: {mask(str(problem))[:MOST_QUOTED]}")
-        # What is no JSON broke off or comes from elsewhere; JSON of a wrong shape will have it the next time too.
-        transient = not isinstance(problem, msgspec.ValidationError | RecursionError)
+        # What is no JSON broke off or comes from elsewhere; JSON of a wrong shape will have it the next time too, which
+        # is of no help to a read. A write it leaves in doubt.
+        transient = not reads or not isinstance(problem, msgspec.ValidationError | RecursionError)
         return Attempt(Proof.UNKNOWN, error=error, transient=transient, status=status)
 
 

@@ -94,7 +94,9 @@ class Auth:
         assert self._provider is not None  # noqa: S101 - a token that is text is never asked for
         asked = self._provider()
         if not inspect.isawaitable(asked):
-            raise TypeError(f"token must be text or an async callable; what was called gave {type(asked).__name__}")
+            kind = type(asked).__name__
+            del asked  # it may be the token, and what shows tracebacks may show locals
+            raise TypeError(f"token must be text or an async callable; what was called gave {kind}")
         return _checked(await asked)
 
     def _answered(self, task: asyncio.Task[Secret]) -> None:
@@ -105,9 +107,13 @@ class Auth:
 
 
 def _checked(token: object) -> Secret:
+    problem: Exception
     if not isinstance(token, str):
-        raise TypeError(f"token must be text or an async callable that returns it, not {type(token).__name__}")
+        problem = TypeError(f"token must be text or an async callable that returns it, not {type(token).__name__}")
     # Only visible ASCII can go into a header.
-    if not token or not all("!" <= character <= "~" for character in token):
-        raise ValueError("token must be visible ASCII characters without blanks")
-    return Secret(plain(token))
+    elif not token or not all("!" <= character <= "~" for character in token):
+        problem = ValueError("token must be visible ASCII characters without blanks")
+    else:
+        return Secret(plain(token))
+    del token  # what shows tracebacks may show locals
+    raise problem

@@ -92,5 +92,15 @@ def check_seconds(argument: str, value: object, *, positive: bool = False) -> No
         raise ValueError(f"{argument} must be {'more than 0' if positive else '0 or more'} seconds, not {value}")
 
 
+def check_flag(argument: str, value: object) -> None:
+    """Refuse what is neither True nor False.
+
+    Raises:
+        TypeError: The message names `argument`.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument} must be True or False, not {type(value).__name__}")
+
+
 def _quoted(value: str) -> str:
     return repr(value if len(value) <= 60 else f"{value[:57]}...")

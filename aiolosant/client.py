@@ -18,7 +18,7 @@ from . import wire
 from .attempt import Request
 from .auth import Auth, TokenProvider
 from .call import Call
-from .checks import check_id, check_range, check_seconds, check_text
+from .checks import check_flag, check_id, check_range, check_seconds, check_text
 from .errors import ConfigurationError
 from .groups import ExperienceGroups
 from .models import Page
@@ -56,6 +56,10 @@ class LosantClient:
         ValueError: An argument is out of its range. Both messages name the argument.
     """
 
+    # Until they are known: whoever shows what could not be made calls its repr.
+    _base_url = ""
+    _application_id: str | None = None
+
     def __init__(
         self,
         token: str | TokenProvider,
@@ -72,6 +76,7 @@ class LosantClient:
         if not isinstance(retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
         check_range("max_in_flight", max_in_flight, 1)
+        check_flag("allow_http", allow_http)
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise TypeError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
         if session is not None and session.auth is not None:
@@ -147,7 +152,7 @@ class LosantClient:
             ValueError: `path` is not a plain path, or `method` is not one of these and `POST` and `PATCH`.
         """
         method = _checked_method(method)
-        body = None if json is None else wire.encode(json)
+        body = None if json is None else wire.encode_argument("json", json)
         request = Request(
             method,
             _checked_path(path),
@@ -190,7 +195,9 @@ class LosantClient:
             return await self._transport.call(request, Call(self._transport.timeout, patient=True))
 
         start_task = self._transport.start_task
-        return paginated(fetch, per_page=per_page, start_page=start_page, prefetch=prefetch, start_task=start_task)
+        return paginated(
+            fetch, per_page=per_page, start_page=start_page, prefetch=prefetch, path=path, start_task=start_task
+        )
 
     async def close(self) -> None:
         """Let what is on the wire end and close the session, if it is the client's own. Twice does no harm."""

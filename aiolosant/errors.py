@@ -78,7 +78,7 @@ class ApiError(LosantError):
         retry_after: Seconds to wait, as the server asked for; None if it did not.
     """
 
-    retry_after: float | None = None
+    advice = "See what the message says; the same request will probably be answered the same."
 
     def __init__(
         self,
@@ -88,9 +88,11 @@ class ApiError(LosantError):
         method: str | None,
         path: str | None,
         *,
+        retry_after: float | None = None,
         attempts: int = 0,
     ) -> None:
         super().__init__(message, method=method, path=path, attempts=attempts)
+        self.retry_after = retry_after
         self.status = status
         self.type = type
         self.args = (status, type, message, method, path)
@@ -230,7 +232,7 @@ class PlanError(LosantError):
 
 
 class ConfigurationError(LosantError):
-    """The client is not set up for what was asked of it."""
+    """The client is not set up for what was asked of it; the message says what to do."""
 
 
 _BY_STATUS: dict[int, type[ApiError]] = {

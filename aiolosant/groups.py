@@ -11,7 +11,7 @@ from . import wire
 from .api import GroupsApi
 from .batch import Batch
 from .call import Call
-from .checks import check_id, check_range, check_text
+from .checks import check_flag, check_id, check_range, check_text
 from .creation import ExactlyOnce
 from .keys import Identity
 from .lookups import MOST_KEYS
@@ -89,7 +89,14 @@ class ExperienceGroups:
 
         fetch = functools.partial(self._api.fetch_page, params)
         start_task = self._api.transport.start_task
-        return paginated(fetch, per_page=per_page, start_page=start_page, prefetch=prefetch, start_task=start_task)
+        return paginated(
+            fetch,
+            per_page=per_page,
+            start_page=start_page,
+            prefetch=prefetch,
+            path=self._api.path,
+            start_task=start_task,
+        )
 
     def scan(
         self, *, query: Mapping[str, Any] | Query | None = None, per_page: int = 1000, after: str | None = None
@@ -111,7 +118,6 @@ class ExperienceGroups:
         """
         check_range("per_page", per_page, 1, MAX_PER_PAGE)
         condition = _checked_query(query)
-        wire.encode(condition)  # what is no JSON is an error of this call, not of the first step
         if after is not None:
             after = check_id("after", after).lower()
 
@@ -126,7 +132,7 @@ class ExperienceGroups:
             return await self._api.fetch_page(params, 0, size)
 
         def open_pages(size: int) -> KeysetPages[ExperienceGroup]:
-            return KeysetPages(fetch, lambda group: group.id.lower(), per_page=size, after=after)
+            return KeysetPages(fetch, lambda group: group.id.lower(), per_page=size, after=after, path=self._api.path)
 
         return Paginator(open_pages, per_page=per_page)
 
@@ -144,6 +150,8 @@ class ExperienceGroups:
             NotFoundError: There is no such group, or no such application.
         """
         params: dict[str, str | int] = {}
+        check_flag("include_direct_device_count", include_direct_device_count)
+        check_flag("include_total_device_count", include_total_device_count)
         if include_direct_device_count:
             params["includeDirectDeviceCount"] = "true"
         if include_total_device_count:
@@ -226,6 +234,7 @@ class ExperienceGroups:
         if isinstance(groups, str | bytes | Mapping) or not isinstance(groups, Iterable | AsyncIterable):
             raise TypeError(f"groups must be an iterable or async iterable of groups, not {type(groups).__name__}")
         check_range("concurrency", concurrency, 1)
+        check_flag("ordered", ordered)
         once = None if unique_by is None else self._api.exactly_once(unique_by, gather=True)
 
         def begin(index: int, item: NewExperienceGroup | Mapping[str, Any]) -> Callable[[Turn], Awaitable[Outcome]]:
@@ -295,6 +304,7 @@ def _checked_query(query: object) -> dict[str, Any]:
         return query.to_dict()
     if not isinstance(query, Mapping):
         raise TypeError(f"query must be a Query or a mapping, not {type(query).__name__}")
+    wire.encode_argument("query", query)  # what is no JSON is an error of this call, not of the first step
     return copy.deepcopy(dict(query))  # what the caller changes later is no part of it
 
 

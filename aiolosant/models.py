@@ -246,6 +246,11 @@ class ExperienceGroup:
     direct_device_count: int | None = None
     total_device_count: int | None = None
 
+    @property
+    def experience_group_id(self) -> str:
+        """The same as `id`; the API has both."""
+        return self.id
+
 
 @attrs.frozen
 class Page(Generic[T]):

@@ -24,7 +24,13 @@ MAX_PER_PAGE = 1000
 
 
 def paginated(
-    fetch: FetchPage[T], *, per_page: int, start_page: int, prefetch: int, start_task: StartTask = asyncio.ensure_future
+    fetch: FetchPage[T],
+    *,
+    per_page: int,
+    start_page: int,
+    prefetch: int,
+    path: str | None = None,
+    start_task: StartTask = asyncio.ensure_future,
 ) -> Paginator[T]:
     """A list that is read by page numbers.
 
@@ -33,6 +39,7 @@ def paginated(
         per_page: Items to ask for at a time.
         start_page: Zero-based number of the first page.
         prefetch: How many pages to request ahead while the current one is used up.
+        path: Path of the list, for errors to name.
         start_task: Makes a task of what is on the way, for whoever has to wait for it.
 
     Raises:
@@ -45,7 +52,7 @@ def paginated(
 
     def open_pages(size: int) -> NumberedPages[T]:
         offset = start_page * per_page
-        return NumberedPages(fetch, per_page=size, offset=offset, prefetch=prefetch, start_task=start_task)
+        return NumberedPages(fetch, per_page=size, offset=offset, prefetch=prefetch, path=path, start_task=start_task)
 
     return Paginator(open_pages, per_page=per_page)
 
@@ -58,6 +65,7 @@ class NumberedPages(PageIterator[T]):
         per_page: Items to ask for at a time.
         offset: How many items to leave out at the start.
         prefetch: How many pages to request ahead while the current one is used up.
+        path: Path of the list, for errors to name.
         start_task: Makes a task of what is on the way.
     """
 
@@ -68,6 +76,7 @@ class NumberedPages(PageIterator[T]):
         per_page: int,
         offset: int,
         prefetch: int,
+        path: str | None = None,
         start_task: StartTask = asyncio.ensure_future,
     ) -> None:
         super().__init__()
@@ -75,6 +84,7 @@ class NumberedPages(PageIterator[T]):
         self._per_page = per_page
         self._offset = offset
         self._prefetch = prefetch
+        self._path = path
         self._start_task = start_task
         self._reached = offset  # how far the items have come
         self._on_the_way: dict[int, asyncio.Task[Page[T]]] = {}
@@ -103,9 +113,10 @@ class NumberedPages(PageIterator[T]):
             # Counted before something was deleted and read after it, perhaps; never twice in a row.
             page = await self._page_at_offset()
             if self._lacks_items(page):
-                raise ResponseFormatError(
+                raise _list_error(
+                    self._path,
                     f"the list does not add up: page {page.number} of {page.per_page} items each has "
-                    f"{len(page.items)}, and {page.total_count} are counted in all"
+                    f"{len(page.items)}, and {page.total_count} are counted in all",
                 )
         return page
 
@@ -132,9 +143,10 @@ class NumberedPages(PageIterator[T]):
                 self._drop_ahead()
             if number == self._offset // page.per_page:
                 return page
-        raise ResponseFormatError(
+        raise _list_error(
+            self._path,
             f"the list makes no progress: asked for page {number}, the answer is page {page.number} "
-            f"of {page.per_page} items each and has {len(page.items)}"
+            f"of {page.per_page} items each and has {len(page.items)}",
         )
 
     async def _ask(self, number: int) -> Page[T]:
@@ -173,8 +185,16 @@ class NumberedPages(PageIterator[T]):
         # A consumer who just walks away wants no more pages. The collector may run in any thread.
         for task in self._on_the_way.values():
             loop = task.get_loop()
-            if not task.done() and not loop.is_closed():
+            if task.done() or loop.is_closed():
+                continue
+            if asyncio._get_running_loop() is loop:  # noqa: SLF001 - get_running_loop raises, and this must not
+                task.cancel()
+            else:
                 loop.call_soon_threadsafe(task.cancel)
+
+
+def _list_error(path: str | None, message: str) -> ResponseFormatError:
+    return ResponseFormatError(message, method="GET", path=path, attempts=1)
 
 
 def _bounds(page: Page[Any]) -> tuple[int, int]:
@@ -196,6 +216,7 @@ class KeysetPages(PageIterator[T]):
         key_of: The key of an item; keys ascend.
         per_page: Items to ask for at a time.
         after: The key to begin behind.
+        path: Path of the list, for errors to name.
     """
 
     def __init__(
@@ -205,12 +226,14 @@ class KeysetPages(PageIterator[T]):
         *,
         per_page: int,
         after: str | None = None,
+        path: str | None = None,
     ) -> None:
         super().__init__()
         self._fetch = fetch
         self._key_of = key_of
         self._per_page = per_page
         self._after = after
+        self._path = path
 
     async def _next_page(self) -> Page[T]:
         page = await self._fetch(self._after, self._per_page)
@@ -218,13 +241,13 @@ class KeysetPages(PageIterator[T]):
             # Counted at another moment than read, perhaps; or a server that does not give what it counts.
             page = await self._fetch(self._after, self._per_page)
             if not page.items and page.total_count:
-                raise ResponseFormatError(
-                    f"the list makes no progress: {page.total_count} items are left, and none come"
+                raise _list_error(
+                    self._path, f"the list makes no progress: {page.total_count} items are left, and none come"
                 )
         keys = [self._key_of(item) for item in page.items]
         for before, key in zip([self._after, *keys], keys, strict=False):
             if before is not None and key <= before:
-                raise ResponseFormatError(f"the list makes no progress: {key} comes behind {before}")
+                raise _list_error(self._path, f"the list makes no progress: {key} comes behind {before}")
         if keys:
             self._after = keys[-1]
         # A full page is never taken for the last: the server counts at another moment than it reads.

@@ -24,7 +24,7 @@ _MOST_TAG_TEXT = 255
 
 @attrs.frozen
 class Query:
-    """A condition on groups. Join conditions with `&` and `|`, and turn one round with `~`.
+    """A condition on groups. Join conditions with `&` and `|`, negate one with `~`.
 
     Built by `Q`; `ExperienceGroups.list` and `scan` take it as it is.
     """
@@ -45,7 +45,7 @@ class Query:
         return Query({"$nor": [self._condition]})
 
     def __bool__(self) -> bool:
-        raise TypeError("conditions are joined by & and |, not by `and` and `or`, and turned round by ~, not by `not`")
+        raise TypeError("use & and | instead of `and` and `or`, and ~ instead of `not`")
 
     def _joined(self, word: str, other: Query) -> Query:
         if not isinstance(other, Query):
@@ -100,7 +100,7 @@ class _Field:
 
 
 class IdField(_Field):
-    """A field that holds an id, or several of them: then one that fulfils the condition is enough."""
+    """A field that holds one id or several: one that meets the condition is enough; with `!=` and `not_in` none may."""
 
     def _checked(self, value: Any) -> str:
         if value is None:
@@ -169,13 +169,19 @@ class TextField(_Field):
 
 
 class DateField(TextField):
-    """A date: compared with an aware `datetime`, milliseconds since 1970, or ISO 8601 text, by parts too."""
+    """A date: compared with an aware `datetime`, milliseconds since 1970, or ISO 8601 text.
+
+    `startswith`, `endswith` and `contains` compare its ISO text.
+    """
 
     def _checked(self, value: Any) -> Any:
         if isinstance(value, datetime):
             if value.tzinfo is None:
                 raise ValueError(f"{self._name} is compared with aware dates; this one has no time zone")
-            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            try:
+                return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            except OverflowError:
+                raise ValueError(f"{self._name} is compared with dates of the years 1 to 9999 in UTC") from None
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise TypeError(f"{self._name} is compared with a date, milliseconds or text, not {type(value).__name__}")
         if isinstance(value, float) and not math.isfinite(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -72,7 +73,9 @@ class RetryPolicy:
             delay = self.delay(attempts, draw)
             return delay if delay < left else None
         in_time = left > 0 if patient else left > asked
-        return 0.0 if in_time and asked <= self.max_pause else None
+        if not in_time or asked > self.max_pause:
+            return None
+        return max(0.0, self.delay(attempts, draw) - asked)  # a server whose clock is fast asks for no pause at all
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
@@ -84,7 +87,8 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return float(value)
+        seconds = float(value)
+        return seconds if seconds < math.inf else None
     try:
         date = parsedate_to_datetime(value)
         if date.tzinfo is None:

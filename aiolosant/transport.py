@@ -146,7 +146,7 @@ class Transport:
     async def _wait_before_resending(self, request: Request[Any], attempt: Attempt[Any], call: Call) -> bool:
         """Whether the request is to be sent again; if so, the wait before it is over."""
         pause = attempt.error.retry_after if isinstance(attempt.error, ApiError) else None
-        if pause is not None and pause <= self.retry.max_pause:
+        if pause is not None and attempt.transient and pause <= self.retry.max_pause:
             logger.warning("the server asks for a pause of %g seconds", pause)
             self._throttle.pause(pause)
         resendable = attempt.transient and (request.idempotent or attempt.proof is Proof.NOT_APPLIED)

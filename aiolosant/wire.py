@@ -7,6 +7,7 @@ of the documented shape, with a text such as "Expected `str`, got `int` - at `$.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import GenericAlias
@@ -58,7 +59,7 @@ def _plain_text(value: object) -> str:
     """Text of a subclass, such as a template's markup, as plain text."""
     if isinstance(value, str):
         return str.__str__(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain_text)
@@ -77,6 +78,32 @@ def changes_to_object(changes: Mapping[str, Any]) -> dict[str, Any]:
 def encode(value: object) -> bytes:
     """The JSON of dicts, lists, texts and numbers."""
     return _encoder.encode(value)
+
+
+def encode_argument(argument: str, value: object) -> bytes:
+    """The JSON of what a caller gave.
+
+    Raises:
+        TypeError: Something in it has no form in JSON.
+        ValueError: A number in it is not finite, it contains itself, or it is no valid Unicode. Both name `argument`.
+    """
+    try:
+        _check_finite(value)
+        return encode(value)
+    except (TypeError, ValueError, RecursionError) as problem:
+        kind = TypeError if isinstance(problem, TypeError) else ValueError
+        raise kind(f"{argument} cannot be written as JSON: {problem}") from None
+
+
+def _check_finite(value: object) -> None:
+    """Refuse what JSON cannot say and would otherwise be null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} has no form in JSON")
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            _check_finite(part)
 
 
 # In. msgspec decodes straight from the bytes into a Struct that mirrors the attrs class, without dicts in between, and
@@ -138,6 +165,8 @@ def decode_page(body: bytes, *, number: int, per_page: int) -> Page[ExperienceGr
 
 
 def _to_page(page: Any, items: tuple[T, ...], number: int, per_page: int) -> Page[T]:
+    if page.per_page is None and len(page.items) > per_page:
+        per_page = len(page.items)  # more than were asked for: the server has a size of its own
     more = page.total_count is not None and number * per_page + len(page.items) < page.total_count
     if page.per_page is None and page.items and more:
         # A short page that others follow: the server gives fewer at a time than it was asked for.

@@ -17,8 +17,8 @@ GROUP = b'{"id": "1", "name": "a"}'
         (201, GROUP, Proof.APPLIED, False),
         (201, b"", Proof.UNKNOWN, True),
         (201, b'{"id": "1", "na', Proof.UNKNOWN, True),
-        (201, b'{"id": 1}', Proof.UNKNOWN, False),
-        (302, b"", Proof.UNKNOWN, False),
+        (201, b'{"id": 1}', Proof.UNKNOWN, True),
+        (302, b"", Proof.UNKNOWN, True),
         (400, b"", Proof.NOT_APPLIED, False),
         (401, b"", Proof.NOT_APPLIED, False),
         (404, b"", Proof.NOT_APPLIED, False),
@@ -37,6 +37,13 @@ def test_an_answer_proves_what_its_status_and_body_say(status: int, body: bytes,
     attempt = judge_answer(REQUEST, status, body)
     assert (attempt.proof, attempt.transient, attempt.status) == (proof, transient, status)
     assert (attempt.error is None) == (proof is Proof.APPLIED) == (attempt.result is not None)
+
+
+@pytest.mark.parametrize(("status", "body"), [(302, b""), (200, b'{"id": 1}')])
+def test_a_read_does_not_try_again_what_will_not_change(status: int, body: bytes) -> None:
+    """A redirect or a wrong shape; a write they leave in doubt, and it is sent again to make sure."""
+    assert not judge_answer(Request("GET", "/path", decode_group), status, body).transient
+    assert judge_answer(Request("PATCH", "/path", decode_group), status, body).transient
 
 
 def test_a_refusal_carries_what_the_server_asked_for() -> None:

@@ -1,6 +1,7 @@
 """The client: its arguments, and who closes what."""
 
 import asyncio
+import traceback
 import warnings
 from typing import Any
 
@@ -37,6 +38,7 @@ APPLICATION = "575ec8687ae143cd83dc4a97"
         ({"session": "x"}, TypeError, "session must be an aiohttp.ClientSession, not str"),
         ({"timeout": "5"}, TypeError, "timeout must be a number of seconds, not str"),
         ({"retry": 5}, TypeError, "retry must be a RetryPolicy, not int"),
+        ({"allow_http": "no"}, TypeError, "allow_http must be True or False, not str"),
         ({"max_in_flight": 0}, ValueError, "max_in_flight must be 1 or more, not 0"),
         ({"max_in_flight": 1.5}, TypeError, "max_in_flight must be an integer"),
         ({"timeout": 0}, ValueError, "timeout must be more than 0 seconds, not 0"),
@@ -49,6 +51,7 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], kind: type[Excep
     """Each argument is checked when the client is made, and named; a token or password is never quoted."""
     with pytest.raises(kind, match=message) as caught:
         LosantClient(**{"token": "t", **arguments})
+    traceback.TracebackException.from_exception(caught.value, capture_locals=True)  # shows the half-made client
     assert "secret" not in str(caught.value)
     assert "two words" not in str(caught.value)
     assert "two-words" not in str(caught.value)

@@ -22,6 +22,10 @@ from .servers import answer, raw_server
 OK = "HTTP/1.1 200 OK\r\nContent-Type: application/json"
 
 
+KNOT: list[Any] = []
+KNOT.append(KNOT)
+
+
 @pytest.fixture
 def path(emulator: Emulator) -> str:
     return f"/applications/{emulator.application_id}/experience/groups"
@@ -101,7 +105,9 @@ async def test_a_path_is_a_plain_path(losant: LosantClient, emulator: Emulator, 
         ({"params": {"a": "\ud800"}}, ValueError, r"params\['a'\] is no valid Unicode text"),
         ({"params": {"a": float("nan")}}, ValueError, r"params\['a'\] must be finite, not nan"),
         ({"path": "/\udfff"}, ValueError, "path is no valid Unicode text"),
-        ({"json": object()}, TypeError, "cannot be written as JSON"),
+        ({"json": object()}, TypeError, "json cannot be written as JSON: object has no form in JSON"),
+        ({"json": {"a": [float("inf")]}}, ValueError, "json cannot be written as JSON: inf has no form"),
+        ({"json": KNOT}, ValueError, "json cannot be written as JSON"),
     ],
 )
 async def test_wrong_arguments_are_refused(

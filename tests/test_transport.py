@@ -129,7 +129,11 @@ async def test_a_body_in_chunks_is_read_whole() -> None:
         (answer("HTTP/1.1 500 Oops", b""), ServerError, "500: no explanation"),
         (answer("HTTP/1.1 500 Oops", b"{}"), ServerError, "500: {}"),
         (answer("HTTP/1.1 502 Bad Gateway", b"<h1>Bad</h1>"), ServerError, "502: <h1>Bad</h1>"),
-        (answer("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/other"), ApiError, "302: no explanation"),
+        (
+            answer("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/other"),
+            ApiError,
+            "302: no explanation .*Check base_url",
+        ),
         (answer(OK, b'{"id": "1", "na', length=100, cut=True), TransportError, "no answer"),
         (answer(OK, b'{"id": "1", "na', length=-1, cut=True), ResponseFormatError, "was not understood"),
         (answer(OK, b'{"id": 1}'), ResponseFormatError, r"`str`, got `int` - at `\$\.id`"),
@@ -462,6 +466,60 @@ async def test_what_will_not_change_is_not_resent(script: Script) -> None:
         with pytest.raises(LosantError, match="1 attempt"):
             await losant.experience_groups.get(GROUP)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("script", [answer("HTTP/1.1 302 Found"), answer(OK, b'{"id": 1, "success": "x"}')])
+async def test_a_write_in_doubt_is_sent_again_until_it_is_not(script: Script) -> None:
+    """An update or a delete that was answered by what nobody understands may have happened, and can be repeated."""
+    policy = RetryPolicy(first_delay=0)
+    changed, gone = answer(OK, sample("group")), answer("HTTP/1.1 404 No", sample("error"))
+    async with raw_server(script, changed) as server, client(server.url, retry=policy) as losant:
+        assert (await losant.experience_groups.update(GROUP, name="b")).id == GROUP
+    async with raw_server(script, gone) as server, client(server.url, retry=policy) as losant:
+        await losant.experience_groups.delete(GROUP)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(("header", "attempts"), [("0", 3), ("Fri, 02 Jan 2026 03:05:05 GMT", 3)])
+async def test_no_pause_at_all_is_no_hurry(header: str, attempts: int) -> None:
+    """A server that asks for 0 seconds, or whose clock is fast, is given the usual back-off."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    refusal = answer(f"HTTP/1.1 429 No\r\nRetry-After: {header}")
+    async with (
+        raw_server(*[refusal] * attempts) as server,
+        client(server.url, retry=RetryPolicy(max_attempts=attempts, first_delay=0.2)) as losant,
+    ):
+        losant._transport.sleep = sleep  # type: ignore[method-assign]  # nobody wants to wait
+        losant._transport.draw = lambda: 0.5
+        with pytest.raises(errors.RateLimitError):
+            await losant.experience_groups.get(GROUP)
+    assert slept == [0.1, 0.2]
+
+
+async def test_only_who_may_try_again_makes_others_wait() -> None:
+    """A 404 with a `Retry-After` holds nobody back."""
+    refusal = answer("HTTP/1.1 404 No\r\nRetry-After: 30", sample("error"))
+    async with (
+        raw_server(refusal, answer(OK, sample("group"))) as server,
+        client(server.url, timeout=5) as losant,
+    ):
+        with pytest.raises(errors.NotFoundError):
+            await losant.experience_groups.get(GROUP)
+        async with asyncio.timeout(5):
+            await losant.experience_groups.get(GROUP)
+
+
+@pytest.mark.parametrize("ask", ["first", "count"])
+async def test_a_list_without_a_size_of_its_pages_is_read(ask: str) -> None:
+    """Only ids and names are required of a server; it may give more than it was asked for."""
+    page = b'{"items": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}], "totalCount": 2}'
+    async with raw_server(answer(OK, page)) as server, client(server.url) as losant:
+        answered: Any = await getattr(losant.experience_groups.list(), ask)()
+        assert (answered.name if ask == "first" else answered) == ("a" if ask == "first" else 2)
 
 
 async def test_an_update_is_resent_and_a_create_only_if_it_was_refused() -> None:
