@@ -73,9 +73,7 @@ class RetryPolicy:
             delay = self.delay(attempts, draw)
             return delay if delay < left else None
         in_time = left > 0 if patient else left > asked
-        if not in_time or asked > self.max_pause:
-            return None
-        return max(0.0, self.delay(attempts, draw) - asked)  # a server whose clock is fast asks for no pause at all
+        return 0.0 if in_time and asked <= self.max_pause else None
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

@@ -480,26 +480,6 @@ async def test_a_write_in_doubt_is_sent_again_until_it_is_not(script: Script) ->
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize(("header", "attempts"), [("0", 3), ("Fri, 02 Jan 2026 03:05:05 GMT", 3)])
-async def test_no_pause_at_all_is_no_hurry(header: str, attempts: int) -> None:
-    """A server that asks for 0 seconds, or whose clock is fast, is given the usual back-off."""
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    refusal = answer(f"HTTP/1.1 429 No\r\nRetry-After: {header}")
-    async with (
-        raw_server(*[refusal] * attempts) as server,
-        client(server.url, retry=RetryPolicy(max_attempts=attempts, first_delay=0.2)) as losant,
-    ):
-        losant._transport.sleep = sleep  # type: ignore[method-assign]  # nobody wants to wait
-        losant._transport.draw = lambda: 0.5
-        with pytest.raises(errors.RateLimitError):
-            await losant.experience_groups.get(GROUP)
-    assert slept == [0.1, 0.2]
-
-
 async def test_only_who_may_try_again_makes_others_wait() -> None:
     """A 404 with a `Retry-After` holds nobody back."""
     refusal = answer("HTTP/1.1 404 No\r\nRetry-After: 30", sample("error"))
