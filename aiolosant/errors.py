@@ -13,7 +13,7 @@ LosantError
  ├── OutcomeUnknownError         a write that may or may not have happened
  ├── DuplicateGroupError         several groups where there must be one
  ├── ResponseFormatError         an answer that cannot be understood
- ├── PlanError                   wanted groups that cannot be had, told before anything is written
+ ├── PlanError                   records that no plan can be made from; also a ValueError
  └── ConfigurationError          the client is not set up for this call
 
 Invalid arguments are `ValueError` or `TypeError` and name the argument.
@@ -208,10 +208,10 @@ class ResponseFormatError(LosantError):
     advice = "Check that the address of the API is Losant's and no proxy's."
 
 
-class PlanError(LosantError):
-    """What is wanted cannot be: a broken file, a cycle, an unknown parent, two groups that are one.
+class PlanError(LosantError, ValueError):
+    """No plan can be made from the records: a broken file, a cycle, an unknown parent, two groups that are one.
 
-    It is raised before anything is written.
+    It is raised before anything is written. It is a ValueError as well, since records are an argument.
 
     Attributes:
         problems: Each problem with its place, such as `line 7: ...`.

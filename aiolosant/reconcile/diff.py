@@ -14,7 +14,7 @@ import attrs
 
 from ..errors import PlanError
 from ..keys import ById, ByTag, MatchBy, without_id
-from ..models import ExperienceGroup, NewExperienceGroup, normal_id
+from ..models import ExperienceGroup, FrozenDict, NewExperienceGroup, normal_id
 from ..tree import Forest
 from .model import Change, Plan, Record
 
@@ -192,8 +192,8 @@ class _Comparison:
                 None if group is None else group.id,
                 fields,
                 parent=created.get(parent) if moves else None,
-                after=settled.get(parent) if moves else None,
-                before=group,
+                depends_on=settled.get(parent) if moves else None,
+                current=group,
             )
             if group is None:
                 created[node] = len(changes)
@@ -205,9 +205,10 @@ class _Comparison:
     def deletes(self) -> list[Change]:
         """The deletes of what no record wants, children first."""
         forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.live.items()})
-        kept = {*self.wanted, *(above for group_id in self.named for above in forest.path(group_id))}
+        final = Forest(self.final)
+        kept = {*self.wanted, *(above for group_id in self.named for above in final.path(group_id))}
         keys: dict[Hashable, list[ExperienceGroup]] = defaultdict(list)
-        doomed = []
+        doomed: dict[str, Change] = {}
         for group_id in forest.parents_first():
             group = self.live[group_id]
             key = self.identity.key_of(group)
@@ -215,12 +216,15 @@ class _Comparison:
                 continue
             keys[key].append(group)
             path = tuple(self.live[step].name for step in forest.path(group_id))
-            doomed.append(Change("delete", path, group.id, {}, before=group))
+            doomed[group_id] = Change("delete", path, group.id, {}, current=group)
         for key, groups in keys.items():
             if len(groups) > 1 and not isinstance(self.match_by, ById):
                 self.problems.append(f"prune: {len(groups)} live groups have the {self._describe(key)}: {_ids(groups)}")
         self._raise_problems()
-        return doomed[::-1]
+        for group_id, change in doomed.items():
+            if moved_up := sum(below not in doomed for below in final.children(group_id)):
+                doomed[group_id] = attrs.evolve(change, moved_up=moved_up)
+        return list(doomed.values())[::-1]
 
     def _record_key(self, n: int) -> Hashable | None:
         """What a record's live group would be known by."""
@@ -252,6 +256,8 @@ class _Comparison:
     @staticmethod
     def _differing(record: Record, group: ExperienceGroup | None) -> Iterator[tuple[str, Any]]:
         for name, value in record.fields.items():
+            if name == "group_tags" and record.merges_tags and group is not None:
+                value = FrozenDict({**group.group_tags, **value})
             if group is None or comparable(name, value) != comparable(name, getattr(group, name)):
                 yield name, value
 

@@ -11,7 +11,7 @@ import attrs
 
 from ..batch import Walk
 from ..checks import check_range
-from ..errors import LosantError, NotFoundError
+from ..errors import LosantError, NotFoundError, PlanError
 from ..groups import ExperienceGroups
 from ..keys import ById, ByName, ByTag, MatchBy, without_id
 from ..models import ExperienceGroup, NewExperienceGroup
@@ -41,15 +41,24 @@ async def plan(
         prune: Whether to delete what no record wants; under `by_tag` only groups that carry the tag.
 
     Raises:
-        PlanError: The records cannot be had: cycles, unknown parents, two records or two live groups where there must
-            be one, or no records at all with `prune`. All problems at once.
+        PlanError: No plan can be made: mappings that are no records, cycles, unknown parents, two records or two live
+            groups where there must be one, or no records at all with `prune`. It is a ValueError as well.
         LosantError: Reading failed.
         TypeError: An argument is of a wrong type.
-        ValueError: A mapping is no record; the message says which.
     """
     if not isinstance(match_by, ByName | ByTag | ById):
         raise TypeError(f"match_by must be by_name(), by_tag(key) or by_id(), not {type(match_by).__name__}")
-    wanted = [_checked_record(record, n) for n, record in enumerate(records)]
+    _check_groups(groups)
+    if isinstance(records, str | bytes | Mapping) or not isinstance(records, Iterable):
+        raise TypeError(f"records must be an iterable of records, not {type(records).__name__}")
+    wanted, problems = [], []
+    for n, record in enumerate(records):
+        try:
+            wanted.append(_checked_record(record, n))
+        except ValueError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise PlanError.of(problems)
     check_prune(wanted, prune=prune)
     return compare(wanted, await groups.scan().to_list(), match_by=match_by, prune=prune)
 
@@ -64,6 +73,13 @@ def _checked_record(record: object, n: int) -> Record:
     if not isinstance(record, Mapping):
         raise TypeError(f"records[{n}] must be a Record or a mapping, not {type(record).__name__}")
     return to_record(record, f"records[{n}]")
+
+
+def _check_groups(groups: object) -> None:
+    if not isinstance(groups, ExperienceGroups):
+        raise TypeError(
+            f"groups must be the experience_groups of a client or an application, not {type(groups).__name__}"
+        )
 
 
 def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> Applying:
@@ -82,6 +98,7 @@ def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> App
         TypeError: `plan` is no Plan.
         ValueError: `concurrency` is below 1.
     """
+    _check_groups(groups)
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a Plan, not {type(plan).__name__}")
     check_range("concurrency", concurrency, 1)
@@ -239,7 +256,7 @@ class _Engine:
 
     async def _unchanged(self, change: Change) -> ExperienceGroup | None:
         """The group as it is, None if it is gone; a stale error if it is neither as it was nor as it shall be."""
-        before = change.before
+        before = change.current
         if before is None or change.group_id is None:
             raise TypeError(f"{change.action} of a plan without the group that it is about")
         try:

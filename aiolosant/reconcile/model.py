@@ -27,12 +27,15 @@ class Record:
         id: Any text, for other records to name as their parent; under `by_id` the id of the live group. None for none.
         parent_id: The `id` of another record, or else the id of a live group; None for a root.
         place: Where it was read, such as `line 7`.
+        merges_tags: Whether group tags that are not in `fields` are left alone, as those of a CSV are, which has a
+            column for each; otherwise the tags of `fields` are all that there should be.
     """
 
     fields: Mapping[str, Any]
     id: str | None = None
     parent_id: str | None = None
     place: str = "a record"
+    merges_tags: bool = False
 
     @property
     def name(self) -> str:
@@ -50,9 +53,10 @@ class Change:
         group_id: The live group; None for a create.
         fields: What to create the group with, or the fields that differ with their new values, by the names of
             `NewExperienceGroup`. `parent_id` is not here if the parent is still to be created.
-        parent: Place in the plan of the create of the group's parent; None if the parent is there, or is none.
-        after: Place in the plan of the change that must have come first; None if there is none.
-        before: The live group as it was read for the plan; None for a create.
+        parent: Index in `Plan.changes` of the create of the group's parent; None if the parent is there, or is none.
+        depends_on: Index in `Plan.changes` of the change that must have come first; None if there is none.
+        current: The live group as it was read for the plan; None for a create.
+        moved_up: How many groups that stay go to the parent of one that is deleted.
     """
 
     action: Action
@@ -60,17 +64,28 @@ class Change:
     group_id: str | None
     fields: Mapping[str, Any]
     parent: int | None = None
-    after: int | None = None
-    before: ExperienceGroup | None = None
+    depends_on: int | None = None
+    current: ExperienceGroup | None = None
+    moved_up: int = 0
 
     def __str__(self) -> str:
         text = f"{_SIGNS[self.action]} {' / '.join(self.path)}"
-        if self.action != "update":
+        if self.moved_up:
+            text += f" (what is below moves up: {self.moved_up:,})"
+        if self.action != "update" or self.current is None:
             return text
+        if "name" in self.fields:
+            text += f" (now {self.current.name})"
         differing = [*self.fields, *(["parent_id"] if self.parent is not None else [])]
-        if "name" in self.fields and self.before is not None:
-            text += f" (now {self.before.name})"
-        return f"{text}: {', '.join(differing)}"
+        tags = _tag_changes(self.current.group_tags, self.fields.get("group_tags", self.current.group_tags))
+        return f"{text}: {', '.join(name + (f' ({tags})' if name == 'group_tags' else '') for name in differing)}"
+
+
+def _tag_changes(current: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Which tags are added, change and go, such as `+region, ~tier, -old`."""
+    keys = dict.fromkeys([*wanted, *current])
+    signs = {key: "-" if key not in wanted else "+" if key not in current else "~" for key in keys}
+    return ", ".join(f"{sign}{key}" for key, sign in signs.items() if current.get(key) != wanted.get(key))
 
 
 @attrs.frozen

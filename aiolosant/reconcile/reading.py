@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import attrs
 import msgspec
 
 from ..errors import PlanError
@@ -30,26 +31,32 @@ def read_records(source: Source) -> list[Record]:
         source: A file of JSON Lines (`.jsonl`, `.ndjson`), CSV (`.csv`) or Losant's list JSON (`.json`), in UTF-8 with
             or without a byte order mark; `-` for JSON Lines from standard input. A CSV has the API's fields for its
             columns, `groupTags.KEY` for a tag, lists separated by `;`, device tags as `key=value`; an empty cell is an
-            absent field.
+            absent field, and a tag without a cell is left alone.
 
     Raises:
         PlanError: Every problem with its line.
         OSError: The file cannot be read.
-        ValueError: The name ends like none of these.
+        ValueError: The name has none of these extensions.
+        TypeError: `source` is no path.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"source must be a path or -, not {type(source).__name__}")
     if os.fspath(source) == "-":
+        if sys.stdin is None:
+            raise ValueError("there is no standard input to read")
         return _collect(_read_json_lines(sys.stdin.buffer))
     path = Path(source)
-    reader = {"jsonl": _read_json_lines, "csv": _read_csv, "json": _read_list}[format_of(path)]
+    kind = format_of(path)
+    reader = {"jsonl": _read_json_lines, "csv": _read_csv, "json": _read_list}[kind]
     with path.open("rb") as file:
-        return _collect(reader(file))
+        return _collect(reader(file), merges_tags=kind == "csv")
 
 
 def format_of(path: Path) -> str:
     """`jsonl`, `csv` or `json`, by the end of a file's name.
 
     Raises:
-        ValueError: The name ends like none of these.
+        ValueError: The name has none of these extensions.
     """
     try:
         return _FORMATS[path.suffix.lower()]
@@ -57,14 +64,14 @@ def format_of(path: Path) -> str:
         raise ValueError(f"{path}: the name must end in {', '.join(_FORMATS)}, or be -") from None
 
 
-def _collect(rows: Iterable[tuple[str, Mapping[str, Any] | ValueError]]) -> list[Record]:
+def _collect(rows: Iterable[tuple[str, Mapping[str, Any] | ValueError]], *, merges_tags: bool = False) -> list[Record]:
     records, problems = [], []
     for place, row in rows:
         if isinstance(row, ValueError):
             problems.append(f"{place}: {row}")
             continue
         try:
-            records.append(to_record(row, place))
+            records.append(attrs.evolve(to_record(row, place), merges_tags=merges_tags))
         except ValueError as problem:
             problems.append(str(problem))
     if problems:

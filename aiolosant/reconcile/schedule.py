@@ -52,11 +52,11 @@ class Schedule:
         self._deletes = tuple(deletes.values())
         self._others_left = len(changes) - len(deletes)
         for place, change in enumerate(changes):
-            if change.after is not None:
-                self._wait(place, change.after)
+            if change.depends_on is not None:
+                self._wait(place, change.depends_on)
             elif change.action == "delete":
                 self._missing[place] += 1  # everything but deletes
-                above = normal_id(change.before.parent_id) if change.before else None
+                above = normal_id(change.current.parent_id) if change.current else None
                 if above in deletes:
                     self._wait(deletes[above], place)
         self._chains = [0] * len(changes)  # how many must follow one another behind each

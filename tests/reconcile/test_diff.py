@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_id, by_name, by_tag
 from aiolosant.keys import MatchBy
+from aiolosant.models import FrozenDict
 from aiolosant.reconcile import Plan, compare
 from aiolosant.reconcile.records import to_record
 
@@ -106,7 +107,7 @@ def test_only_what_means_something_else_differs() -> None:
     }
     (change,) = compared([other], [group], by_name()).changes
     assert set(change.fields) == {"description", "device_ids", "device_tags", "group_tags", "device_query_json"}
-    assert change.before is group
+    assert change.current is group
 
 
 def test_prune_deletes_what_no_record_wants_children_first() -> None:
@@ -120,6 +121,34 @@ def test_prune_deletes_what_no_record_wants_children_first() -> None:
         "- Old / Older",
         "- Old",
     ]
+
+
+def test_prune_goes_by_where_groups_will_be() -> None:
+    """What is above a named group is kept; what is above where it was before it moves is not."""
+    groups = [live(1, "D", tag="d"), live(2, "L", 1, tag="l")]
+    records = [
+        {"name": "L", "groupTags": {TAG: "l"}},
+        {"name": "X", "groupTags": {TAG: "x"}, "parentId": hex_id(2)},
+    ]
+    assert diff(records, groups, by_tag(TAG), prune=True) == ["~ L: parent_id", "+ L / X", "- D"]
+
+
+def test_a_delete_says_what_moves_up() -> None:
+    """Untagged groups stay, and Losant hands them to the parent of what is deleted."""
+    groups = [live(1, "D", tag="d"), live(2, "By hand", 1), live(3, "Gone too", 1, tag="e")]
+    keep = live(4, "K", tag="k")
+    records = [{"name": "K", "groupTags": {TAG: "k"}}]
+    assert diff(records, [*groups, keep], by_tag(TAG), prune=True) == [
+        "- D / Gone too",
+        "- D (what is below moves up: 1)",
+    ]
+
+
+def test_an_update_says_which_tags_change() -> None:
+    """Those that go are the ones to look at."""
+    group = attrs.evolve(live(1, "A"), group_tags=FrozenDict({"a": "1", "b": "2", "c": "3"}))
+    record = {"name": "A", "groupTags": {"a": "1", "b": "x", "d": "4"}}
+    assert diff([record], [group], by_name()) == ["~ A: group_tags (~b, +d, -c)"]
 
 
 def test_prune_by_tag_leaves_alone_what_does_not_carry_it() -> None:
@@ -257,7 +286,7 @@ def test_moves_wait_for_what_is_above_them() -> None:
     ]
     plan = compared(records, groups, by_tag(TAG))
     assert list(plan.diff()) == ["~ G: parent_id", "~ G / P / X: parent_id"]
-    assert [change.after for change in plan.changes] == [None, 0]
+    assert [change.depends_on for change in plan.changes] == [None, 0]
 
 
 def carried_out(plan: Plan, groups: list[ExperienceGroup]) -> list[ExperienceGroup]:

@@ -515,6 +515,10 @@ async def test_a_plan_is_walked_once(losant: LosantClient) -> None:
     ("arguments", "error"),
     [
         ({"match_by": "name"}, "match_by must be by_name"),
+        ({"records": None}, "records must be an iterable of records, not NoneType"),
+        ({"records": {"name": "A"}}, "records must be an iterable of records, not dict"),
+        ({"groups": None}, "groups must be the experience_groups of a client or an application, not NoneType"),
+        ({"records": [{"nam": "A"}, {"name": ""}]}, r"records\[0\]: .*; records\[1\]: "),
         ({"records": [3]}, r"records\[0\] must be a Record or a mapping, not int"),
         ({"records": [{"name": "A"}, {"name": ""}]}, r"records\[1\]: name must have 1 to 255"),
         ({"records": [{"name": "A", "color": "red"}]}, r"records\[0\]: there is no field 'color'"),
@@ -525,7 +529,7 @@ async def test_bad_arguments_of_plan_send_nothing(
 ) -> None:
     """Wrong arguments are named before anything is read."""
     with pytest.raises((TypeError, ValueError), match=error):
-        await reconcile.plan(losant.experience_groups, **{"records": [], "match_by": by_name()} | arguments)
+        await reconcile.plan(**{"groups": losant.experience_groups, "records": [], "match_by": by_name()} | arguments)
     assert emulator.requests == []
 
 
@@ -599,6 +603,6 @@ async def test_deletes_go_children_first_whatever_the_case_of_ids(losant: Losant
     top = await groups.create(NewExperienceGroup("top"))
     below = await groups.create(NewExperienceGroup("below", parent_id=top.id))
     loud = attrs.evolve(below, parent_id=top.id.upper())
-    changes = [Change("delete", (group.name,), group.id, {}, before=group) for group in (top, loud)]
+    changes = [Change("delete", (group.name,), group.id, {}, current=group) for group in (top, loud)]
     outcomes = [o async for o in reconcile.apply(groups, Plan(tuple(changes), 0, by_name()), concurrency=1)]
     assert [(o.change.path, o.status) for o in outcomes] == [(("below",), "done"), (("top",), "done")]

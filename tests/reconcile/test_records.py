@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiolosant import DeviceTag, ExperienceGroup, PlanError, reconcile, wire
+from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_tag, reconcile, wire
+from aiolosant.models import FrozenDict
 from aiolosant.reconcile.records import to_object, to_record, to_row
 
 from .. import strategies as own
@@ -50,6 +51,21 @@ def test_a_csv_is_read(tmp_path: Path, mark: bytes, end: bytes) -> None:
             "groupTags": {"externalId": "42"},
         },
     ]
+
+
+def test_a_tag_without_a_cell_is_left_alone(tmp_path: Path) -> None:
+    """A column is a field of its own: one that is not there, or is empty, changes nothing. In JSON the tags are one."""
+    tags = FrozenDict({"key": "1", "region": "eu", "contract": "gold"})
+    group = ExperienceGroup(id=ID, name="A", group_tags=tags)
+    file = tmp_path / "groups.csv"
+    file.write_text("name,groupTags.key,groupTags.region,groupTags.new\nA,1,,x\n")
+    plan = reconcile.compare(reconcile.read_records(file), [group], match_by=by_tag("key"))
+    assert list(plan.diff()) == ["~ A: group_tags (+new)"]
+    assert plan.changes[0].fields["group_tags"] == {**tags, "new": "x"}
+    file = tmp_path / "groups.jsonl"
+    file.write_text('{"name": "A", "groupTags": {"key": "1"}}\n')
+    plan = reconcile.compare(reconcile.read_records(file), [group], match_by=by_tag("key"))
+    assert list(plan.diff()) == ["~ A: group_tags (-region, -contract)"]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n"])
