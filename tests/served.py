@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from aiolosant.cli.app import app
+from aiolosant.cli.commands import app
 from aiolosant.emulator import Emulator
 
 

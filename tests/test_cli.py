@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import aiolosant
 from aiolosant import cli
-from aiolosant.cli.app import app
+from aiolosant.cli.commands import app
 from aiolosant.emulator import Emulator
 
 COMMAND = [sys.executable, "-c", "from aiolosant.cli import main; main()"]
@@ -86,19 +86,6 @@ def test_what_goes_wrong_is_one_line_and_a_code(exported: dict[str, str]) -> Non
     assert run("list", "--colour").returncode == 2
 
 
-def test_a_reader_who_has_had_enough_is_no_failure(exported: dict[str, str]) -> None:
-    """`aiolosant list | head` ends quietly."""
-    result = subprocess.run(  # noqa: S602 - the pipe is the subject
-        f"{sys.executable} -c 'from aiolosant.cli import main; main()' list --help | head -1",
-        shell=True,
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | exported,
-    )
-    assert result.stderr == ""
-
-
 @pytest.mark.parametrize("command", ["demo", "list", "tree", "export", "plan", "apply", "copy", "emulator"])
 def test_every_command_has_an_example(command: str) -> None:
     """`--help` shows how the command is used."""
@@ -110,7 +97,7 @@ def test_every_command_has_an_example(command: str) -> None:
 def test_without_the_extra_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command is there without its extra, but only to say what is missing."""
     monkeypatch.setitem(sys.modules, "typer", None)
-    monkeypatch.delitem(sys.modules, "aiolosant.cli.app")
+    monkeypatch.delitem(sys.modules, "aiolosant.cli.commands")
     with pytest.raises(SystemExit, match=r"pip install 'aiolosant\[cli\]'"):
         cli.main()
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,8 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from aiolosant.cli import console
-from aiolosant.cli.app import app
+from aiolosant.cli.commands import app
 from aiolosant.emulator import Fault
 from aiolosant.emulator.seed import synthetic
 
@@ -131,16 +131,17 @@ def test_a_bad_file_writes_nothing(
     assert served.paths() == Counter(["Live"])
 
 
-def test_prune_asks(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a terminal it wants --yes; with one it takes an answer; with --yes it does not ask."""
+def test_prune_asks(served: Served, tmp_path: Path) -> None:
+    """It takes an answer from whoever gives one; where nobody does it wants --yes; with --yes it does not ask."""
     served.seed([{"name": "Old"}])
     file = write(tmp_path / "groups.jsonl", TREE)
     alone = served.run("apply", file, "--prune")
     assert alone.exit_code == 2
     assert "Delete 1 groups? Nobody is there to ask; say --yes" in alone.stderr
     assert served.paths() == Counter(["Old"])
-    monkeypatch.setattr(console, "is_interactive", lambda: True)
-    assert served.run("apply", file, "--prune", stdin="n\n").exit_code == 130
+    declined = served.run("apply", file, "--prune", stdin="n\n")
+    assert (declined.exit_code, declined.stdout) == (1, "3 to create, 1 to delete, 0 unchanged\n")
+    assert "Delete 1 groups? [y/N]: aiolosant: not confirmed; nothing was written" in declined.stderr
     assert served.paths() == Counter(["Old"])
     assert served.run("apply", file, "--prune", stdin="y\n").exit_code == 0
     assert served.paths() == paths_of(TREE)
@@ -165,7 +166,7 @@ def test_what_is_not_done_is_told(served: Served, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout == "4 to create, 0 unchanged\n3 done, 1 failed\n"
     assert "failed: + Bad: 400 Validation: not this one" in result.stderr
-    assert "1 of 4 not done; to try again: aiolosant" in result.stderr
+    assert "1 of 4 not done; to go on: aiolosant" in result.stderr
     served.environment["LOSANT_API_TOKEN"] = served.do(lambda: served.emulator.create_token(["all.Application.read"]))
     forbidden = served.run("apply", write(tmp_path / "more.jsonl", [{"name": "More"}]))
     assert forbidden.exit_code == 1
@@ -189,7 +190,7 @@ def test_a_server_that_is_gone_ends_it(served: Served, tmp_path: Path) -> None:
     assert sum(line.startswith("failed: + ") for line in lines) == 20
     assert lines[20] == "aiolosant: the server cannot be reached any more; left"
     assert lines[21].endswith("more; --json tells of each")
-    assert lines[22].startswith("aiolosant: 300 of 300 not done; to try again: ")
+    assert lines[22].startswith("aiolosant: 300 of 300 not done; to go on: ")
 
 
 def test_copy_matches_members(served: Served) -> None:
@@ -338,6 +339,98 @@ def test_a_second_interrupt_leaves_at_once(served: Served, tmp_path: Path) -> No
     assert process.returncode == 130
     assert b"Traceback" not in complaints
     assert complaints.endswith(b"aiolosant: interrupted\n")
+
+
+def test_what_settles_after_an_interrupt_is_told(served: Served, tmp_path: Path) -> None:
+    """As many lines as groups on the server: nothing that was done goes untold."""
+    file = write(tmp_path / "groups.jsonl", [{"name": str(n)} for n in range(500)])
+    served.emulator.latency = 0.05
+    arguments = command("apply", file, "--json", "--concurrency", "8")
+    with subprocess.Popen(arguments, env=os.environ | served.environment, stdout=-1, stderr=-1) as process:  # noqa: S603 - ours
+        while sum(request.method == "POST" for request in served.emulator.requests) < 20:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        told, complaints = process.communicate(timeout=30)
+    assert process.returncode == 130
+    done = [json.loads(line)["id"] for line in told.splitlines() if json.loads(line)["status"] == "done"]
+    assert sorted(done) == sorted(group["id"] for group in served.groups())
+    assert f"{500 - len(done)} of 500 not done; to go on: aiolosant apply".encode() in complaints
+
+
+def first_line_of(served: Served, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command whose reader leaves after a line, with its own exit code."""
+    piped = f"{shlex.join(command(*arguments))} | head -1; exit ${{PIPESTATUS[0]}}"
+    environment = os.environ | served.environment
+    return subprocess.run(["/bin/bash", "-c", piped], env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+
+
+@pytest.mark.parametrize("arguments", [["list", "--json"], ["tree", "--json"], ["export"]])
+def test_a_reader_who_has_had_enough_is_no_failure(served: Served, arguments: list[str]) -> None:
+    """`aiolosant list | head` ends quietly, in the middle of more than a pipe holds."""
+    served.seed([{"name": f"{n} {'x' * 200}", "description": "y" * 200} for n in range(1000)])
+    left = first_line_of(served, *arguments)
+    assert (left.returncode, left.stderr, left.stdout.count("\n")) == (0, "", 1)
+
+
+def test_a_reader_that_leaves_an_apply_is_told_of(served: Served, tmp_path: Path) -> None:
+    """What was sent has settled, and how to go on is said; a plan has its code all the same."""
+    file = write(tmp_path / "groups.jsonl", [{"name": str(n)} for n in range(300)])
+    left = first_line_of(served, "apply", file, "--json")
+    assert left.returncode == 1
+    assert "nobody reads the output any more; left" in left.stderr
+    assert "not done; to go on: aiolosant" in left.stderr
+    assert 0 < len(served.groups()) < 300
+    planned = first_line_of(served, "plan", file, "--json")
+    assert (planned.returncode, planned.stderr) == (3, "")
+
+
+def test_an_interrupt_is_heard_while_the_output_is_stuck(served: Served, tmp_path: Path) -> None:
+    """In a pipe that nobody reads: the second one leaves at once there, too."""
+    file = write(tmp_path / "groups.jsonl", [{"name": f"{n} {'x' * 200}"} for n in range(2000)])
+    arguments = command("apply", file, "--json", "--concurrency", "32")
+    with subprocess.Popen(arguments, env=os.environ | served.environment, stdout=-1, stderr=-1) as process:  # noqa: S603 - ours
+        stuck = f"/proc/{process.pid}/wchan"
+        while Path(stuck).read_text() not in ("pipe_write", "anon_pipe_write"):
+            assert process.poll() is None
+        assert process.stderr is not None
+        process.send_signal(signal.SIGINT)
+        while b"letting what was sent settle" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), (">&- 2>&-", 0), ("<&-", 2)])
+def test_closed_streams_are_no_traceback(served: Served, tmp_path: Path, redirection: str, code: int) -> None:
+    """Whoever starts this may have closed what it reads or writes."""
+    file = "-" if code else write(tmp_path / "groups.jsonl", TREE)
+    ran = subprocess.run(  # noqa: S602 - the shell's redirection is the subject
+        f"{sys.executable} -m aiolosant apply {file} {redirection}",
+        env=os.environ | served.environment,
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, "Traceback" in ran.stderr) == (code, False)
+    assert len(served.groups()) == (0 if code else len(TREE))
+
+
+def test_a_folder_is_no_file(served: Served, tmp_path: Path) -> None:
+    """What was asked wrongly is a 2."""
+    folder = tmp_path / "groups.jsonl"
+    folder.mkdir()
+    ran = served.run("plan", str(folder))
+    assert (ran.exit_code, "this is a folder" in ran.stderr) == (2, True)
+
+
+def test_a_deep_tree_is_shown_to_its_end(served: Served) -> None:
+    """A line a group, however deep and however it is called."""
+    chain = [{"id": str(n), "name": f":heart: {n}\\"} | ({"parentId": str(n - 1)} if n else {}) for n in range(60)]
+    served.seed(chain)
+    lines = served.run("tree").stdout.splitlines()
+    assert [line.strip("│├└─ ") for line in lines[1:4]] == [f":heart: {n}\\ ({59 - n} below)" for n in range(3)]
+    assert len(lines) == 61
 
 
 def test_an_emulator_is_seeded_from_a_file(tmp_path: Path) -> None:

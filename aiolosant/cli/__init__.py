@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .commands import app
+
+__all__ = ["app", "main"]
 
 
 def main() -> None:
     """Run the command; without the extra, say how to get it."""
     try:
-        from .app import app
+        from .commands import app
     except ImportError as error:
         if error.name not in ("typer", "rich", "click"):
             raise
@@ -16,3 +22,12 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     app()
+
+
+def __getattr__(name: str) -> object:
+    # The Typer application, imported when somebody asks for it: it needs the extra.
+    if name == "app":
+        from .commands import app
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

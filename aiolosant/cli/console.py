@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -37,10 +38,12 @@ INTERRUPTED = 130
 
 def run(work: Coroutine[Any, Any, int | None]) -> None:
     """Run a command to its end, and leave with its exit code."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open as long as this runs
         # A name that the terminal's encoding lacks must not end a migration.
         with contextlib.suppress(AttributeError):  # replaced by a test's or a notebook's stream
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            getattr(sys, name).reconfigure(errors="backslashreplace")
     try:
         code = asyncio.run(work)
         sys.stdout.flush()
@@ -53,26 +56,30 @@ def run(work: Coroutine[Any, Any, int | None]) -> None:
         _give_up(error, USAGE)
     except LosantError as error:
         _give_up(error, FAILED)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         _give_up("interrupted", INTERRUPTED)
+    except Declined:
+        _give_up("not confirmed; nothing was written", FAILED)
     except BrokenPipeError:
-        _drop_output()  # whoever reads it has had enough of it
+        drop_output()  # whoever reads it has had enough of it
     except FileNotFoundError as error:
         _give_up(f"{error.filename}: there is no such file or folder", USAGE)
+    except IsADirectoryError as error:
+        _give_up(f"{error.filename}: this is a folder", USAGE)
     except OSError as error:
-        _drop_output()  # perhaps the disk is full
+        drop_output()  # perhaps the disk is full
         _give_up(error, FAILED)
     else:
         raise typer.Exit(code or 0)
 
 
-def _drop_output() -> None:
+def drop_output() -> None:
     """Write nothing more: what could not be written cannot be flushed by the interpreter at its exit either."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _give_up(reason: object, code: int) -> NoReturn:
-    typer.echo(f"aiolosant: {reason}", err=True)
+    typer.echo(f"aiolosant: {printable(str(reason))}", err=True)
     raise typer.Exit(code) from None
 
 
@@ -108,12 +115,11 @@ def progress() -> Progress:
         _RateColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return Progress(*columns, console=console, disable=not sys.stderr.isatty())
 
 
-def is_interactive() -> bool:
-    """Whether somebody is there to answer."""
-    return sys.stdin.isatty()
+class Declined(Exception):  # noqa: N818 - an answer, not a failure
+    """Somebody was asked, and did not say yes."""
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -121,42 +127,46 @@ def confirm(question: str, *, yes: bool) -> None:
 
     Raises:
         ValueError: Nobody is there to be asked.
-        typer.Abort: No.
+        Declined: No.
     """
     if yes:
         return
-    if not is_interactive():
-        raise ValueError(f"{question} Nobody is there to ask; say --yes")
+    typer.echo(f"{question} [y/N]: ", nl=False, err=True)
     # asyncio's own handler would wait for the answer before it interrupts.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        typer.confirm(question, err=True, abort=True)
+        answer = sys.stdin.readline() if sys.stdin else ""
     finally:
         signal.signal(signal.SIGINT, before)
+    if not answer:
+        typer.echo("", err=True)
+        raise ValueError(f"{question} Nobody is there to ask; say --yes")
+    if answer.strip().lower() not in ("y", "yes"):
+        raise Declined
 
 
 @contextlib.contextmanager
-def settling_on_interrupt(bars: Progress) -> Iterator[None]:
-    """Let the first Ctrl-C cancel this task, which settles what is on the wire, and the second leave at once."""
+def settling_on_interrupt() -> Iterator[None]:
+    """Let the first Ctrl-C cancel this task, which settles what is on the wire, and the second leave at once.
+
+    The handlers are the interpreter's and not the loop's, so that they run while the output is stuck in a full pipe.
+    They write past Python's own buffers, which they may have interrupted.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
-    def settle() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
+    def settle(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, leave)
-        typer.echo("\naiolosant: letting what was sent settle; Ctrl-C again leaves at once", err=True)
+        os.write(2, b"\naiolosant: letting what was sent settle; Ctrl-C again leaves at once\n")
         if task is not None:
-            task.cancel()
+            loop.call_soon_threadsafe(task.cancel)
 
     def leave(_number: int, _frame: object) -> None:
-        bars.stop()  # which gives the terminal its cursor back
-        typer.echo("aiolosant: interrupted", err=True)
-        sys.stdout.flush()
+        show_cursor = b"\x1b[?25h" if os.isatty(2) else b""
+        os.write(2, show_cursor + b"aiolosant: interrupted\n")
         os._exit(INTERRUPTED)  # an exception would be settled as well, if it met the first on its way
 
-    before = signal.getsignal(signal.SIGINT)
-    loop.add_signal_handler(signal.SIGINT, settle)
+    before = signal.signal(signal.SIGINT, settle)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, before)

@@ -6,6 +6,7 @@ import time
 import zoneinfo
 from collections.abc import Iterator
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -16,7 +17,7 @@ from aiolosant.groups import ExperienceGroups
 from aiolosant.keys import by_name
 
 from .console import progress
-from .reading import rich_tree
+from .reading import tree_lines
 
 NamePath = tuple[str, ...]
 
@@ -52,7 +53,8 @@ async def run_demo(*, tenants: int, concurrency: int, latency: float) -> None:
             matching = [group.name async for group in groups.list(filter=_FILTER)]
             again = await reconcile.plan(groups, records, match_by=by_name())
 
-        console.print(rich_tree(everything, f"{len(everything):,} groups, a part of them:", width=_SHOWN_CHILDREN))
+        for line in tree_lines(everything, f"{len(everything):,} groups, a part of them:", width=_SHOWN_CHILDREN):
+            typer.echo(line)
         console.print(f"\n[bold]list(filter={_FILTER!r})[/]: {', '.join(matching)}")
         console.print(f"[bold]plan[/], once more: {again.summary()}\n")
         summary = Table("what", "how many", title="What the emulator counted", title_justify="left")

@@ -59,7 +59,7 @@ class Mapped:
     """
 
     def __init__(self, ids: Mapping[str, str], labels: Mapping[str, str] | None = None) -> None:
-        self._ids = ids
+        self._ids = {old.lower(): new for old, new in ids.items()}
         self._labels = labels or {}
         self.missing: dict[str, str] = {}
 
@@ -67,9 +67,9 @@ class Mapped:
         """Change a row."""
         for field in _FIELDS:
             for old in row[field]:
-                if old not in self._ids:
+                if old.lower() not in self._ids:
                     self.missing[old] = f"{field} {old}" + (f" ({self._labels[old]})" if old in self._labels else "")
-            row[field] = [self._ids[old] for old in row[field] if old in self._ids]
+            row[field] = [self._ids[old.lower()] for old in row[field] if old.lower() in self._ids]
 
 
 async def matched(losant: LosantClient, rows: list[Row], source: str, other: LosantClient, target: str) -> Mapped:

@@ -20,8 +20,19 @@ from aiolosant.keys import ById, MatchBy, by_id, by_name, by_tag
 from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record, apply, compare, read_records
 from aiolosant.reconcile.diff import check_prune
 from aiolosant.reconcile.records import to_record, to_row
+from aiolosant.retry import RetryPolicy
 
-from .console import CHANGES, FAILED, INTERRUPTED, client, confirm, printable, progress, settling_on_interrupt
+from .console import (
+    CHANGES,
+    FAILED,
+    INTERRUPTED,
+    client,
+    confirm,
+    drop_output,
+    printable,
+    progress,
+    settling_on_interrupt,
+)
 from .members import Mapped, Members, Row, count_members, drop, keep, matched, read_map
 from .reading import read_all
 
@@ -51,8 +62,7 @@ async def run_plan(application: str | None, file: Path, *, match_by: str, prune:
     identity, records = parsed_match_by(match_by), read_records(file)
     async with client(application) as losant:
         plan = await _plan(losant.experience_groups, records, identity, prune=prune)
-    _show(plan, as_json=as_json)
-    return CHANGES if plan.changes else 0
+    return _show(plan, as_json=as_json)
 
 
 async def run_apply(
@@ -71,11 +81,17 @@ async def _plan(groups: ExperienceGroups, records: Sequence[Record], match_by: M
     return compare(records, await read_all(groups), match_by=match_by, prune=prune)
 
 
-def _show(plan: Plan, *, as_json: bool) -> None:
-    for change in plan.changes:
-        typer.echo(wire.encode(_as_object(change)) if as_json else printable(str(change)))
-    if not as_json:
-        typer.echo(plan.summary())
+def _show(plan: Plan, *, as_json: bool) -> int:
+    """Print what would be done; 3 if that is anything, even if nobody reads it to its end."""
+    try:
+        for change in plan.changes:
+            typer.echo(wire.encode(_as_object(change)) if as_json else printable(str(change)))
+        if not as_json:
+            typer.echo(plan.summary())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+    return CHANGES if plan.changes else 0
 
 
 def _as_object(change: Change) -> dict[str, object]:
@@ -88,27 +104,37 @@ async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency
     if deletes := sum(change.action == "delete" for change in plan.changes):
         confirm(f"Delete {deletes:,} groups?", yes=yes)
     tally = _Tally(as_json=as_json)
-    with progress() as bars, settling_on_interrupt(bars):
+    why = ""
+    with progress() as bars, settling_on_interrupt():
         bar = bars.add_task("applying", total=len(plan.changes))
-        try:
-            async with apply(groups, plan, concurrency=concurrency) as outcomes:
-                async for outcome in outcomes:
+        async with apply(groups, plan, concurrency=concurrency) as outcomes:
+            walk = aiter(outcomes)
+            try:
+                async for outcome in walk:
                     tally.add(outcome)
                     bars.advance(bar)
                     if tally.unreachable > _MOST_UNREACHABLE + concurrency:
-                        typer.echo("aiolosant: the server cannot be reached any more; left", err=True)
+                        why = "the server cannot be reached any more"
                         break
-        except asyncio.CancelledError:
-            typer.echo(
-                f"interrupted after {tally.well:,} of {len(plan.changes):,} changes; to go on: {_again()}", err=True
-            )
-            return INTERRUPTED
+            except asyncio.CancelledError:
+                why = "interrupted"
+            except BrokenPipeError:
+                drop_output()
+                why = "nobody reads the output any more"
+            if why:
+                typer.echo(f"aiolosant: {why}; left", err=True)
+            await outcomes.aclose()
+            async for outcome in walk:  # what has settled since
+                tally.add(outcome)
     tally.sum_up()
-    if tally.well == len(plan.changes):
-        return 0
-    left = len(plan.changes) - tally.well
-    typer.echo(f"aiolosant: {left:,} of {len(plan.changes):,} not done; to try again: {_again()}", err=True)
-    return FAILED
+    if why == "interrupted" and tally.unknown:
+        typer.echo(f"aiolosant: waiting for what may still land of {tally.unknown:,}", err=True)
+        await asyncio.sleep(RetryPolicy().settle_time)  # so that the next run sees it
+    if left := len(plan.changes) - tally.well:
+        typer.echo(f"aiolosant: {left:,} of {len(plan.changes):,} not done; to go on: {_again()}", err=True)
+    if why == "interrupted":
+        return INTERRUPTED
+    return FAILED if left else 0
 
 
 class _Tally:
@@ -116,6 +142,7 @@ class _Tally:
 
     Attributes:
         well: How many went well.
+        unknown: Of how many nobody knows.
         unreachable: How many of the last ones in a row found no server.
     """
 
@@ -141,6 +168,10 @@ class _Tally:
             typer.echo(counts, err=self._as_json)
         if self._not_well() > _MOST_TOLD and not self._as_json:
             typer.echo(f"... and {self._not_well() - _MOST_TOLD:,} more; --json tells of each", err=True)
+
+    @property
+    def unknown(self) -> int:
+        return self._counts["unknown"]
 
     def _not_well(self) -> int:
         return self._counts.total() - self.well
@@ -194,13 +225,12 @@ async def run_copy(
             replace(row)
         records = [to_record(row, f"group {row['id']}") for row in rows]
         plan = await _plan(other.experience_groups, records, identity, prune=prune)
-        if dry_run:
-            _show(plan, as_json=as_json)
+        code = _show(plan, as_json=as_json) if dry_run else 0
         missing = replace.missing if isinstance(replace, Mapped) else {}
         for label in missing.values():
             typer.echo(f"no match: {printable(label)}", err=True)
         if dry_run:
-            return CHANGES if plan.changes else 0
+            return code
         if missing:
             confirm(f"Copy without these {len(missing):,} members?", yes=yes)
         return await _apply(other.experience_groups, plan, yes=yes, concurrency=concurrency, as_json=as_json)

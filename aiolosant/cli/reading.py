@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.tree import Tree
 
 from aiolosant import wire
 from aiolosant.groups import ExperienceGroups, SortField
@@ -77,11 +74,14 @@ async def run_tree(application: str | None, *, depth: int | None, as_json: bool)
             if depth is None or len(path) <= depth:
                 typer.echo(wire.encode({"id": group_id, "path": path, "descendants": below[group_id]}))
         return
-    Console(highlight=False).print(rich_tree(groups, f"{len(groups):,} groups", depth=depth))
+    for line in tree_lines(groups, f"{len(groups):,} group{'' if len(groups) == 1 else 's'}", depth=depth):
+        typer.echo(line)
 
 
-def rich_tree(groups: Iterable[ExperienceGroup], title: str, *, depth: int | None = None, width: int = 0) -> Tree:
-    """Groups as a tree with the number of all below each.
+def tree_lines(
+    groups: Iterable[ExperienceGroup], title: str, *, depth: int | None = None, width: int = 0
+) -> Iterator[str]:
+    """Groups as a tree with the number of all below each, a line a group however deep it is.
 
     Args:
         groups: The groups.
@@ -91,19 +91,28 @@ def rich_tree(groups: Iterable[ExperienceGroup], title: str, *, depth: int | Non
     """
     names = {group.id: group.name for group in groups}
     forest, below = _forest(groups)
-    tree = Tree(f"[bold]{escape(title)}[/]")
-    todo = [(tree, forest.roots, 1)]
+    yield title
+    todo = [(line, "", 1) for line in _family(forest.roots, names, below, width)]
     while todo:
-        branch, family, level = todo.pop()
-        family = sorted(family, key=lambda group_id: (-below[group_id] if width else 0, names[group_id]))
-        for group_id in family[: width or None]:
-            count = f" [dim]({below[group_id]:,} below)[/]" if below[group_id] else ""
-            child = branch.add(escape(printable(names[group_id])) + count)
-            if depth is None or level < depth:
-                todo.append((child, forest.children(group_id), level + 1))
-        if width and len(family) > width:
-            branch.add(f"[dim]... and {len(family) - width:,} more[/]")
-    return tree
+        (group_id, text, is_last), indent, level = todo.pop()
+        yield f"{indent}{'└── ' if is_last else '├── '}{text}"
+        if group_id is not None and (depth is None or level < depth):
+            inner = indent + ("    " if is_last else "│   ")
+            todo += [(line, inner, level + 1) for line in _family(forest.children(group_id), names, below, width)]
+
+
+def _family(
+    group_ids: list[str], names: dict[str, str], below: dict[str, int], width: int
+) -> list[tuple[str | None, str, bool]]:
+    """The lines of siblings, the last one first: whose each is, its text, and whether it is the last."""
+    ordered = sorted(group_ids, key=lambda group_id: (-below[group_id] if width else 0, names[group_id]))
+    lines: list[tuple[str | None, str]] = []
+    for group_id in ordered[: width or None]:
+        count = f" ({below[group_id]:,} below)" if below[group_id] else ""
+        lines.append((group_id, printable(names[group_id]) + count))
+    if width and len(ordered) > width:
+        lines.append((None, f"... and {len(ordered) - width:,} more"))
+    return [(group_id, text, n == 0) for n, (group_id, text) in enumerate(reversed(lines))]
 
 
 def _forest(groups: Iterable[ExperienceGroup]) -> tuple[Forest[str], dict[str, int]]:
