@@ -434,10 +434,16 @@ def test_a_deep_tree_is_shown_to_its_end(served: Served) -> None:
 
 
 def test_an_emulator_is_seeded_from_a_file(tmp_path: Path) -> None:
-    """In any format that `apply` reads, and with made-up groups."""
+    """In any format that `apply` reads, and with made-up groups; once, however often it is started on its file."""
     file = tmp_path / "groups.csv"
     file.write_text("id,name,parentId\n1,Plant,2\n2,Köln,\n")
-    arguments = command("emulator", "--port", "0", "--seed", str(file), "--groups", "5")
+    data = str(tmp_path / "groups.db")
+    arguments = command("emulator", "--port", "0", "--seed", str(file), "--groups", "5", "--data", data)
+    for _ in range(2):
+        check_seeded(arguments)
+
+
+def check_seeded(arguments: list[str]) -> None:
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(3)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import logging
 import shlex
 import signal
 import sqlite3
@@ -236,9 +237,14 @@ def emulator(
         str | None, typer.Option(help="Token to ask for; by default the file's, or a new one.", show_default=False)
     ] = None,
     seed: Annotated[
-        Path | None, typer.Option(help="Groups to begin with, in any format that `apply` reads.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Groups to begin with, if there are none yet, in any format that `apply` reads.", show_default=False
+        ),
     ] = None,
-    groups: Annotated[int, typer.Option(min=0, help="Made-up groups to begin with: customers, sites, areas.")] = 0,
+    groups: Annotated[
+        int, typer.Option(min=0, help="Made-up groups to begin with, if there are none yet: customers, sites, areas.")
+    ] = 0,
     latency: Annotated[float, typer.Option(min=0, help="Milliseconds that each answer takes.")] = 0,
     rate_limit: Annotated[
         float | None, typer.Option(min=0.1, help="Requests a second; others get a 429.", show_default=False)
@@ -268,7 +274,11 @@ async def _serve(server: Emulator, *seeds: Sequence[Mapping[str, Any]]) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    logging.basicConfig(format="aiolosant: %(message)s")  # what fails inside is told
     async with server:
+        if any(seeds) and server.has_groups():
+            typer.echo("aiolosant: there are groups already; --seed and --groups are for an empty file", err=True)
+            seeds = ()
         for records in seeds:  # one by one: each has ids of its own
             server.create_groups(records)
         typer.echo(f"export LOSANT_API_URL={server.url}")

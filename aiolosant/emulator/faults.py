@@ -32,6 +32,9 @@ class Fault(enum.Enum):
     """Nothing is done and nothing is answered, for as long as the client waits."""
 
 
+_METHODS = ("GET", "POST", "PATCH", "DELETE", "PUT", "HEAD")
+
+
 @attrs.define
 class _Scripted:
     fault: Fault
@@ -51,12 +54,16 @@ class Faults:
         """Let the next `times` requests (of one method) meet a fault."""
         if not isinstance(fault, Fault):
             raise TypeError(f"fault must be a Fault, not {type(fault).__name__}")
-        if times < 1:
-            raise ValueError(f"times must be 1 or more, not {times}")
-        self._script.append(_Scripted(fault, times, method))
+        if not isinstance(times, int) or times < 1:
+            raise ValueError(f"times must be 1 or more, not {times!r}")
+        if method is not None and method.upper() not in _METHODS:
+            raise ValueError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
+        self._script.append(_Scripted(fault, times, method and method.upper()))
 
     def draw(self, chances: Mapping[Fault, float], seed: int | None) -> None:
         """From now on let each request meet a fault with its probability."""
+        if not isinstance(chances, Mapping) or not all(isinstance(fault, Fault) for fault in chances):
+            raise TypeError("chances must be a mapping from Faults to probabilities, such as {Fault.UNAVAILABLE: 0.1}")
         if any(chance < 0 for chance in chances.values()) or sum(chances.values()) > 1:
             raise ValueError("the probabilities must be 0 or more, and 1 or less together")
         self._chances = dict(chances)

@@ -6,6 +6,7 @@ with their own kind, and null also with what is absent.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -210,7 +211,10 @@ def _as_milliseconds(value: object) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
-        return float(value)  # SQLite knows no integers beyond 64 bits
+        try:
+            return float(value)  # SQLite knows no integers beyond 64 bits
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
     try:
         date = datetime.fromisoformat(str(value))
     except ValueError:

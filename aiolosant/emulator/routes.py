@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from .globbing import glob_matches
 from .messages import (
     ID,
     MEMBER_PARAMETERS,
@@ -25,7 +26,7 @@ from .messages import (
     validation,
 )
 from .query import QueryError
-from .store import Group, Store, TreeError, glob_matches
+from .store import Group, Store, TreeError
 
 logger = logging.getLogger("aiolosant.emulator")
 
@@ -50,6 +51,7 @@ def make_application(store: Store, *middlewares: Any) -> web.Application:
         ("GET", _GROUP, _get, "experienceGroup.get"),
         ("PATCH", _GROUP, _update, "experienceGroup.patch"),
         ("DELETE", _GROUP, _delete, "experienceGroup.delete"),
+        ("GET", _APPLICATION, _application, "application.get"),
         ("GET", _APPLICATION + "/experience/users", _member_list("experienceUsers"), "experienceUsers.get"),
         ("GET", _APPLICATION + "/experience/endpoints", _member_list("experienceEndpoints"), "experienceEndpoints.get"),
         ("GET", _APPLICATION + "/devices", _member_list("devices"), "devices.get"),
@@ -94,6 +96,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except ApiProblem as problem:
         return error_response(problem.status, problem.kind, problem.message)
+    except web.HTTPNotFound:
+        return error_response(404, "NotFound", f"the emulator does not answer {request.method} {request.path}")
     except web.HTTPException as error:  # aiohttp's own: no such path or method, a body that is too large
         return http_error_response(error)
     except ConnectionError:
@@ -121,14 +125,15 @@ def _scopes(request: web.Request) -> set[str]:
 async def _list(request: web.Request) -> web.Response:
     application_id = _application_id(request)
     wanted = read_parameters(ListParameters, request.query)
+    query = wanted.query.strip()  # a blank one filters nothing
     try:
         groups, total = request.app[STORE].page(
             application_id,
             sort_field=wanted.sort_field,
             descending=wanted.sort_direction.lower() == "desc",
             # A query overrides a filter, and without a field a filter means nothing.
-            name_glob=wanted.filter if wanted.filter_field and not wanted.query else "",
-            query=read_query(wanted.query) if wanted.query else None,
+            name_glob=wanted.filter if wanted.filter_field and not query else "",
+            query=read_query(query) if query else None,
             offset=wanted.page * wanted.per_page,
             limit=wanted.per_page,
         )
@@ -162,6 +167,13 @@ async def _create(request: web.Request) -> web.Response:
         return _json(_written(group, links=_wants_links(request)), 201)
     except TreeError as problem:
         raise validation(str(problem)) from None
+
+
+async def _application(request: web.Request) -> web.Response:
+    application_id = _application_id(request)
+    read_parameters(NoParameters, request.query)
+    # As much of one as its groups need; https://docs.losant.com/rest-api/application/ has more.
+    return _json({"id": application_id, "applicationId": application_id, "name": "Emulated application"})
 
 
 async def _get(request: web.Request) -> web.Response:

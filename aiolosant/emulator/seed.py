@@ -21,6 +21,9 @@ def parents_first(records: Iterable[Record]) -> list[Record]:
         ValueError: Two records have one id, or some are each other's ancestors.
     """
     records = list(records)
+    for n, record in enumerate(records):
+        if not isinstance(record, Mapping):
+            raise TypeError(f"records[{n}] must be a mapping, not {type(record).__name__}")
     own = {record["id"] for record in records if "id" in record}
     if len(own) < sum("id" in record for record in records):
         raise ValueError("two records have the same id")

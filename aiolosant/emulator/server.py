@@ -52,6 +52,10 @@ class Emulator:
         data: A file to keep the groups in, made if it is not there; None for memory.
         token: The token to ask for; None for the one that `data` knows, or a new one.
 
+    Raises:
+        ValueError: `token` cannot be sent in a header.
+        sqlite3.Error: `data` is no database, or another emulator has it open.
+
     Attributes:
         url: Its address, once it is started.
         token: The token it accepts.
@@ -127,6 +131,10 @@ class Emulator:
         except TreeError as problem:
             raise ValueError(str(problem)) from None
 
+    def has_groups(self) -> bool:
+        """Whether there is any group in any application."""
+        return self._store.has_groups()
+
     def create_experience_user(
         self, email: str, *, first_name: str = "", last_name: str = "", application_id: str | None = None
     ) -> str:
@@ -147,7 +155,13 @@ class Emulator:
         return self._store.add_member(application_id or self.application_id, "devices", fields)
 
     def create_token(self, scopes: Iterable[str] = ("all.Application",)) -> str:
-        """Make another token, good for some scopes in every application; returns it."""
+        """Make another token, good for some scopes in every application; returns it.
+
+        Raises:
+            TypeError: `scopes` is one text instead of several.
+        """
+        if isinstance(scopes, str):
+            raise TypeError("scopes must be several texts, such as ['all.Application.read']")
         token = secrets.token_urlsafe(32)
         self._store.add_token(token, scopes)
         return token
@@ -157,7 +171,7 @@ class Emulator:
 
         Raises:
             TypeError: `fault` is no `Fault`.
-            ValueError: `times` is below 1.
+            ValueError: `times` is below 1, or `method` is no HTTP method.
         """
         self._faults.script(fault, times, method)
 
@@ -165,6 +179,7 @@ class Emulator:
         """Let each request meet a fault with its probability from now on; `{}` ends it. A seed makes it repeatable.
 
         Raises:
+            TypeError: `chances` is no mapping from `Fault`s.
             ValueError: The probabilities are negative or more than 1 together.
         """
         self._faults.draw(chances, seed)

@@ -15,9 +15,10 @@ from typing import Any
 
 import msgspec
 
+from .globbing import glob_matches
 from .messages import ID
 from .order import Order
-from .query import compile_query, text_matches
+from .query import QueryError, compile_query, text_matches
 from .seed import checked_fields
 
 _SCHEMA = """
@@ -100,7 +101,7 @@ class Store:
 
     def create_application(self) -> str:
         """Make an application; returns its id."""
-        application_id = str(next(self._new_id))
+        application_id = next(self._new_id)
         self._db.execute("INSERT INTO applications (id) VALUES (?)", (application_id,))
         return application_id
 
@@ -124,7 +125,7 @@ class Store:
 
     def add_member(self, application_id: str, kind: str, fields: Mapping[str, Any]) -> str:
         """Make a user, an endpoint or a device; returns its id."""
-        member_id = str(next(self._new_id))
+        member_id = next(self._new_id)
         values = (member_id, application_id, kind, msgspec.json.encode(dict(fields)).decode())
         self._db.execute("INSERT INTO members VALUES (?, ?, ?, ?)", values)
         return member_id
@@ -146,6 +147,10 @@ class Store:
             order.add(group[field], group_id)
         return group
 
+    def has_groups(self) -> bool:
+        """Whether there is any group."""
+        return self._db.execute("SELECT 1 FROM groups LIMIT 1").fetchone() is not None
+
     def seed(self, application_id: str, records: Iterable[Mapping[str, Any]]) -> dict[Any, str]:
         """Make many groups, parents first; returns their ids by those that the records have of their own, if any.
 
@@ -153,19 +158,25 @@ class Store:
             TreeError: A parent that is neither of these nor a group that is there. Nothing was made.
         """
         ids: dict[Any, str] = {}
+        depths: dict[str | None, int] = {None: 0}  # how many are above the children of each
         self._orders.clear()
         with self._transaction():
             for record in records:
                 fields = checked_fields(record)
-                parent_id = record.get("parentId")
-                parent_id = ids.get(parent_id) or self._checked_parent(application_id, None, parent_id)
+                above = record.get("parentId")
+                parent_id = ids.get(above) or self._checked_parent(application_id, None, above)
+                if parent_id not in depths:
+                    depths[parent_id] = len(self._found(application_id, str(parent_id))["ancestorIds"]) + 1
+                if depths[parent_id] > _MAX_ANCESTORS:
+                    raise _too_deep(above)
                 group_id = self._insert(application_id, fields, parent_id)
+                depths[group_id] = depths[parent_id] + 1
                 ids[record.get("id", group_id)] = group_id
         return ids
 
     def _insert(self, application_id: str, fields: Mapping[str, Any], parent_id: str | None) -> str:
         rest = {key: value for key, value in fields.items() if key not in ("name", "parentId")}
-        group_id, now = str(next(self._new_id)), _now()
+        group_id, now = next(self._new_id), _now()
         self._db.execute(
             "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
             (group_id, application_id, fields["name"], parent_id, now, now, msgspec.json.encode(rest).decode()),
@@ -249,7 +260,10 @@ class Store:
             f"{_SORT_COLUMNS[sort_field]} {direction}, id {direction}" if sort_field != "id" else f"id {direction}"
         )
         count = f"SELECT count(*) FROM groups WHERE {where}"  # noqa: S608 - values are bound
-        (total,) = self._db.execute(count, values).fetchone()
+        try:
+            (total,) = self._db.execute(count, values).fetchone()
+        except sqlite3.OperationalError as problem:  # its parser has limits that the schema does not know
+            raise QueryError(f"more than the emulator can evaluate ({problem})") from None
         # The ids alone, off an index that covers them, so that what comes before the page is skipped without a look.
         found = f"SELECT id FROM groups WHERE {where} ORDER BY {sorting} LIMIT ? OFFSET ?"  # noqa: S608 - as above
         return self._groups([row[0] for row in self._db.execute(found, (*values, limit, offset))]), total
@@ -296,9 +310,18 @@ class Store:
             raise TreeError(f"parentId {parent_id} is no group of this application")
         if group_id == parent["id"] or group_id in parent["ancestorIds"]:
             raise TreeError(f"parentId {parent_id} is the group itself or one of its descendants")
-        if len(parent["ancestorIds"]) >= _MAX_ANCESTORS:
-            raise TreeError(f"parentId {parent_id} has {_MAX_ANCESTORS} ancestors, which is the most there can be")
+        if len(parent["ancestorIds"]) + 1 + self._height(group_id) > _MAX_ANCESTORS:
+            raise _too_deep(parent_id)
         return str(parent["id"])
+
+    def _height(self, group_id: str | None) -> int:
+        """How many levels are below a group; 0 for one that is still to be made."""
+        (height,) = self._db.execute(
+            "WITH RECURSIVE below(id, level) AS (SELECT ?, 0 UNION ALL SELECT groups.id, level + 1"
+            " FROM groups JOIN below ON groups.parent_id = below.id) SELECT max(level) FROM below",
+            (group_id,),
+        ).fetchone()
+        return int(height)
 
     def _order(self, application_id: str, field: str) -> Order:
         if (application_id, field) not in self._orders:
@@ -343,6 +366,10 @@ class Store:
         return ancestors[::-1]
 
 
+def _too_deep(parent_id: object) -> TreeError:
+    return TreeError(f"below parentId {parent_id} a group would have more than {_MAX_ANCESTORS} ancestors")
+
+
 def _carries(tags: list[dict[str, str]], wanted: dict[str, str]) -> bool:
     return any(all(tag[name] == text for name, text in wanted.items()) for tag in tags)
 
@@ -361,28 +388,8 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _object_ids() -> Any:
+def _object_ids() -> Iterator[str]:
     """Ids as MongoDB makes them: seconds, five bytes of the process, a counter; they grow with time."""
     process = os.urandom(5).hex()
     for n in itertools.count():
         yield f"{time.time_ns() // 1_000_000_000:08x}{process}{n & 0xFFFFFF:06x}"
-
-
-def glob_matches(glob: str, text: str) -> bool:
-    """Whether a text matches a glob of `*` and `?`, in time proportional to their lengths' product at worst."""
-    # Case is assumed not to matter, as in Losant's own lists.
-    glob, text = glob.casefold(), text.casefold()
-    g = t = 0
-    star, resume = -1, 0  # where the last `*` stands, and where in the text to go on if what follows it does not match
-    while t < len(text):
-        if g < len(glob) and glob[g] == "*":
-            star, resume = g, t
-            g += 1
-        elif g < len(glob) and glob[g] in ("?", text[t]):
-            g, t = g + 1, t + 1
-        elif star >= 0:
-            resume += 1
-            g, t = star + 1, resume
-        else:
-            return False
-    return not glob[g:].strip("*")

@@ -3,13 +3,14 @@
 import asyncio
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from aiolosant.emulator import Emulator
+from aiolosant.emulator import Emulator, Fault
 from tests.samples import sample_object
 
 from .api import Api
@@ -340,3 +341,72 @@ async def test_broken_http_is_answered_in_losants_shape(emulator: Emulator, requ
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
     assert set(json.loads(body)) == {"type", "message"}
+
+
+async def test_a_query_that_is_too_much_for_the_emulator_is_a_400(api: Api) -> None:
+    """Losant's schema has no limit of depth; the emulator's database has, and says so."""
+    deep: Any = {"name": "a"}
+    for _ in range(25):
+        deep = {"$nor": [deep]}
+    for query in (deep, {"creationDate": {"$lt": 10**400}}, {"creationDate": -(10**400)}):
+        status, answer = await api("GET", query=json.dumps(query))
+        assert status == (400 if query is deep else 200), answer
+
+
+async def test_a_blank_query_or_filter_is_none(api: Api) -> None:
+    """Blanks filter nothing."""
+    await api("POST", json={"name": "a"})
+    assert (await api("GET", query=" "))[1]["totalCount"] == 1
+    assert (await api("GET", query=" ", filterField="name", filter="b"))[1]["totalCount"] == 0
+
+
+async def test_no_group_gets_too_deep_by_a_move(emulator: Emulator, api: Api) -> None:
+    """A thousand ancestors at the most, whether a group is made, moved or seeded."""
+
+    def chain(name: str, length: int) -> list[dict[str, str]]:
+        return [
+            {"id": f"{name}{n}", "name": name} | ({"parentId": f"{name}{n - 1}"} if n else {}) for n in range(length)
+        ]
+
+    ids = emulator.create_groups([*chain("a", 600), *chain("b", 402)])
+    refused, answer = await api("PATCH", f"/{ids['b0']}", json={"parentId": ids["a599"]})
+    assert (refused, "more than 1000 ancestors" in answer["message"]) == (400, True)
+    assert (await api("PATCH", f"/{ids['b1']}", json={"parentId": ids["a599"]}))[0] == 200
+    with pytest.raises(ValueError, match="more than 1000 ancestors"):
+        emulator.create_groups(chain("c", 1002))
+    with pytest.raises(ValueError, match="more than 1000 ancestors"):
+        emulator.create_groups([{"name": "d", "parentId": ids["b401"]}])
+    emulator.create_groups(chain("c", 1001))
+
+
+async def test_the_application_and_unknown_paths_are_answered(emulator: Emulator, api: Api) -> None:
+    """What the emulator does not answer is told from what is not there."""
+    status, application = await api("GET", f"{emulator.url}/applications/{emulator.application_id}")
+    assert (status, application["id"]) == (200, emulator.application_id)
+    status, answer = await api("GET", f"{emulator.url}/applications/{emulator.application_id}/flows")
+    assert (status, answer["message"][:32]) == (404, "the emulator does not answer GET")
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda emulator: emulator.inject(Fault.SILENCE, method="FETCH"), ValueError, "method must be one of"),
+        (lambda emulator: emulator.inject(Fault.SILENCE, times="2"), ValueError, "times must be 1 or more"),
+        (lambda emulator: emulator.inject_random({"x": 0.5}), TypeError, "mapping from Faults"),
+        (lambda emulator: emulator.inject_random(0.1), TypeError, "mapping from Faults"),
+        (lambda emulator: emulator.create_token("all.Application"), TypeError, "scopes must be several texts"),
+        (lambda emulator: emulator.create_groups({"name": "x"}), TypeError, r"records\[0\] must be a mapping"),
+    ],
+)
+async def test_mistakes_in_a_test_are_told(
+    emulator: Emulator, call: Callable[[Any], object], kind: type[Exception], message: str
+) -> None:
+    """A fault that never comes would make a test pass for nothing."""
+    with pytest.raises(kind, match=message):
+        call(emulator)
+
+
+async def test_the_case_of_a_method_means_nothing(emulator: Emulator, api: Api) -> None:
+    """As in HTTP clients."""
+    emulator.inject(Fault.SERVER_ERROR, method="post")
+    assert (await api("POST", json={"name": "a"}))[0] == 500
