@@ -12,7 +12,6 @@ from aiolosant import LosantClient, NewExperienceGroup
 from aiolosant.emulator import Emulator
 
 from .served import Served
-from .servers import answer, raw_server
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,7 +81,7 @@ async def test_tenants_are_created(losant: LosantClient, capsys: pytest.CaptureF
 
 
 async def test_the_verbs_run(losant: LosantClient, capsys: pytest.CaptureFixture[str]) -> None:
-    """The second program runs and prints the error that it shows."""
+    """The verbs run one after the other, and the last prints the error that it shows."""
     names: dict[str, Any] = {}
     exec(BLOCKS["one_group"], names)  # noqa: S102 - our own README
     await names["one_group"](losant)
@@ -98,14 +97,12 @@ async def test_the_question_is_answered(losant: LosantClient) -> None:
     assert await names["european_customers"](losant) == ["Acme", "Cider"]
 
 
-async def test_the_rest_of_the_api_is_reached() -> None:
-    """The README's devices, from canned answers: the emulator has none."""
-    named = answer("HTTP/1.1 200 OK", b'{"id": "1", "name": "Plant"}')
-    page = answer("HTTP/1.1 200 OK", b'{"items": [{"id": "2", "name": "Pump"}], "totalCount": 1}')
+async def test_the_rest_of_the_api_is_reached(emulator: Emulator, losant: LosantClient) -> None:
+    """The README's devices."""
+    pump = emulator.create_device("Pump")
     names: dict[str, Any] = {}
     exec(BLOCKS["devices"], names)  # noqa: S102 - our own README
-    async with raw_server(named, page) as server, LosantClient("t", base_url=server.url) as losant:
-        assert await names["devices"](losant, "1" * 24) == {"2": "Pump"}
+    assert await names["devices"](losant, emulator.application_id) == {pump: "Pump"}
 
 
 async def test_the_users_test_runs(emulator: Emulator, losant: LosantClient) -> None:

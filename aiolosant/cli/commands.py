@@ -19,7 +19,7 @@ import typer
 from aiolosant.emulator import Emulator
 from aiolosant.emulator.seed import synthetic
 from aiolosant.reconcile import read_records
-from aiolosant.reconcile.records import to_object
+from aiolosant.reconcile.shapes import to_object
 
 from .console import run
 from .demo import run_demo

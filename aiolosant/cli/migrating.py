@@ -19,7 +19,7 @@ from aiolosant.groups import ExperienceGroups
 from aiolosant.keys import ById, MatchBy, by_id, by_name, by_tag
 from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record, apply, compare, read_records
 from aiolosant.reconcile.diff import check_prune
-from aiolosant.reconcile.records import to_record, to_row
+from aiolosant.reconcile.shapes import to_record, to_row
 from aiolosant.retry import RetryPolicy
 
 from .console import (

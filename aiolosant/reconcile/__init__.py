@@ -10,7 +10,7 @@ async for outcome in reconcile.apply(groups, plan, concurrency=32):
 from .diff import compare
 from .engine import Applying, apply, plan
 from .model import Change, ChangeOutcome, Plan, Record
-from .reading import read_records
+from .records import read_records
 from .writing import RecordWriter
 
 __all__ = [

@@ -18,9 +18,9 @@ from ..models import ExperienceGroup, NewExperienceGroup
 from ..run import BrokenOff, Run, Turn
 from .diff import check_prune, comparable, compare, differing
 from .model import Change, ChangeOutcome, Plan, Record
-from .records import to_record
 from .schedule import Schedule, Step
 from .scout import Scout
+from .shapes import to_record
 
 
 async def plan(

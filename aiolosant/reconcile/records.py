@@ -1,136 +1,174 @@
-"""Groups in the shape in which the API lists them, and as a row of a CSV: to a record, and back."""
+"""Reads records from files: JSON Lines, CSV and Losant's list JSON.
+
+A file is read line by line and told of whole: every problem with its line, before anybody acts on any of it.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+import csv
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
 
-from .. import wire
-from ..models import ExperienceGroup
+import attrs
+import msgspec
+
+from ..errors import PlanError
 from .model import Record
+from .shapes import from_cells, header_problem, to_record
 
-# What the server alone sets, and what shapes an answer (`_type`, `_links` and their kin), is read over.
-_SERVERS_OWN = {
-    *("experienceGroupId", "applicationId", "creationDate", "lastUpdated", "ancestorIds"),
-    *("directDeviceCount", "totalDeviceCount"),
-}
-_LISTS = ("experienceUserIds", "experienceEndpointIds", "deviceIds")
-_PLAIN_COLUMNS = ("id", "parentId", "name", "description", *_LISTS, "deviceTags", "deviceQueryJson")
-_TAG = "groupTags."
+Source = str | os.PathLike[str]
+
+_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".json": "json"}
 
 
-def to_record(mapping: Mapping[str, Any], place: str = "a record") -> Record:
-    """A record out of a group in the shape in which the API lists it; null is absent, but for a device query.
+def read_records(source: Source) -> list[Record]:
+    """All records of a file.
 
-    Raises:
-        ValueError: A field is missing, unknown, of a wrong type or beyond its limit; the message names it and `place`.
-    """
-    try:
-        fields = _checked_fields(mapping)
-    except ValueError as problem:
-        raise ValueError(f"{place}: {problem}") from None
-    return Record(fields, mapping.get("id"), mapping.get("parentId"), place)
-
-
-def _checked_fields(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    given = {}
-    for name, value in mapping.items():
-        if name in ("id", "parentId"):
-            if value is not None and (not isinstance(value, str) or not value):
-                raise ValueError(f"{name} must be text and not empty, not {value!r}")
-        elif name in wire.FIELDS:
-            if value is not None or name == "deviceQueryJson":
-                given[name] = value
-        elif name not in _SERVERS_OWN and not name.startswith("_"):
-            raise ValueError(f"there is no field {name!r}; a group has {', '.join(['id', *wire.FIELDS])}")
-    if "name" not in given:
-        raise ValueError("name is missing")
-    try:
-        group = wire.new_group(given)
-    except ValueError as problem:
-        text = str(problem)
-        for name, field in wire.FIELDS.items():  # as the file calls them
-            text = text.replace(field, name)
-        raise ValueError(text) from None
-    return {wire.FIELDS[name]: getattr(group, wire.FIELDS[name]) for name in given}
-
-
-def to_object(record: Record) -> dict[str, Any]:
-    """A record in the shape that it was read from."""
-    ids = {"id": record.id, "parentId": record.parent_id}
-    return {name: text for name, text in ids.items() if text is not None} | wire.changes_to_object(record.fields)
-
-
-def to_row(group: ExperienceGroup) -> dict[str, Any]:
-    """A group in the shape in which the API lists it: all that a client may set, given or not, and its id."""
-    values = {name: getattr(group, field) for name, field in wire.FIELDS.items()}
-    if group.description is None:
-        del values["description"]  # no record can ask for none
-    tags = [wire.to_object(tag) for tag in group.device_tags]
-    return {"id": group.id, **values, "deviceTags": tags, "groupTags": dict(group.group_tags)}
-
-
-# As a row of a CSV.
-
-
-def header_problem(columns: list[str]) -> str:
-    """What is wrong with the names of the columns of a CSV; "" if nothing."""
-    for column in columns:
-        known = column in _PLAIN_COLUMNS or column in _SERVERS_OWN or column.startswith("_")
-        if not known and not (column.startswith(_TAG) and column != _TAG):
-            hint = "; columns are separated by commas" if ";" in column or "\t" in column else ""
-            return f"there is no column {column!r}; there are {', '.join(_PLAIN_COLUMNS)} and {_TAG}KEY{hint}"
-        if columns.count(column) > 1:
-            return f"there are two columns {column!r}"
-    return ""
-
-
-def from_cells(header: list[str], cells: list[str]) -> dict[str, Any]:
-    """A row of a CSV in the API's shape; an empty cell is an absent field.
+    Args:
+        source: A file of JSON Lines (`.jsonl`, `.ndjson`), CSV (`.csv`) or Losant's list JSON (`.json`), in UTF-8 with
+            or without a byte order mark; `-` for JSON Lines from standard input. A CSV has the API's fields for its
+            columns, `groupTags.KEY` for a tag, lists separated by `;`, device tags as `key=value`; an empty cell is an
+            absent field, and a tag without a cell is left alone.
 
     Raises:
-        ValueError: There are too few or too many cells, or one that cannot be read.
+        PlanError: Every problem with its line.
+        OSError: The file cannot be read.
+        ValueError: The name has none of these extensions.
+        TypeError: `source` is no path.
     """
-    if len(cells) != len(header):
-        raise ValueError(f"expected {len(header)} cells, got {len(cells)}")
-    fields: dict[str, Any] = {}
-    for column, cell in zip(header, cells, strict=True):
-        if not cell:
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"source must be a path or -, not {type(source).__name__}")
+    if os.fspath(source) == "-":
+        if sys.stdin is None:
+            raise ValueError("there is no standard input to read")
+        return _collect(_read_json_lines(sys.stdin.buffer))
+    path = Path(source)
+    kind = format_of(path)
+    reader = {"jsonl": _read_json_lines, "csv": _read_csv, "json": _read_list}[kind]
+    with path.open("rb") as file:
+        return _collect(reader(file), merges_tags=kind == "csv")
+
+
+def format_of(path: Path) -> str:
+    """`jsonl`, `csv` or `json`, by the end of a file's name.
+
+    Raises:
+        ValueError: The name has none of these extensions.
+    """
+    try:
+        return _FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise ValueError(f"{path}: the name must end in {', '.join(_FORMATS)}, or be -") from None
+
+
+def _collect(rows: Iterable[tuple[str, Mapping[str, Any] | ValueError]], *, merges_tags: bool = False) -> list[Record]:
+    records, problems = [], []
+    for place, row in rows:
+        if isinstance(row, ValueError):
+            problems.append(f"{place}: {row}")
             continue
-        if column in _LISTS:
-            fields[column] = [item.strip() for item in cell.split(";") if item.strip()]
-        elif column.startswith(_TAG):
-            fields.setdefault("groupTags", {})[column.removeprefix(_TAG)] = cell
-        elif column == "deviceTags":
-            tags = [_unescaped(tag).partition("=") for tag in re.findall(r"(?:\\.|[^;])+", cell)]
-            if not all(equals for _, equals, _ in tags):
-                raise ValueError(f"deviceTags must be key=value, separated by semicolons, not {cell!r}")
-            fields[column] = [
-                {name: text for name, text in (("key", key), ("value", value)) if text} for key, _, value in tags
-            ]
-        else:
-            fields[column] = cell
-    return fields
+        try:
+            records.append(attrs.evolve(to_record(row, place), merges_tags=merges_tags))
+        except ValueError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise PlanError.of(problems)
+    return records
 
 
-def columns_for(tag_keys: Iterable[str]) -> list[str]:
-    """The names of the columns of a CSV, given the keys of the groups' tags."""
-    return [*_PLAIN_COLUMNS, *(f"{_TAG}{key}" for key in sorted(tag_keys))]
+# Readers. Each yields the place and the content of a record, or what is wrong with it.
+
+_Rows = Iterator[tuple[str, Mapping[str, Any] | ValueError]]
 
 
-def to_cells(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What `to_row` made as a row of a CSV, by column; a list that is empty cannot be told from none."""
-    tags = (_escaped(f"{tag.get('key', '')}={tag.get('value', '')}") for tag in row["deviceTags"])
-    cells = {name: value for name, value in row.items() if name != "groupTags"}
-    cells |= {f"{_TAG}{key}": text for key, text in row["groupTags"].items()}
-    cells |= {name: ";".join(row[name]) for name in _LISTS}
-    return cells | {"deviceTags": ";".join(tags)}
+def _read_json_lines(file: IO[bytes]) -> _Rows:
+    for number, line in enumerate(file, 1):
+        text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if text.strip():
+            yield f"line {number}", _json_object(text)
 
 
-def _escaped(text: str) -> str:
-    return re.sub(r"([\\;])", r"\\\1", text)
+def _json_object(text: bytes) -> Mapping[str, Any] | ValueError:
+    try:
+        value = msgspec.json.decode(text)
+    except (ValueError, RecursionError) as problem:
+        return ValueError(f"not valid JSON: {problem}{_encoding_hint(text)}")
+    return value if isinstance(value, dict) else ValueError(f"expected a JSON object, not {text[:40]!r}")
 
 
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text)
+def _read_list(file: IO[bytes]) -> _Rows:
+    content = file.read().removeprefix(b"\xef\xbb\xbf")
+    try:
+        answer = msgspec.json.decode(content)
+    except (ValueError, RecursionError) as problem:
+        yield "the file", ValueError(f"not valid JSON: {problem}{_encoding_hint(content)}")
+        return
+    items = answer.get("items") if isinstance(answer, dict) else answer
+    if not isinstance(items, list):
+        yield "the file", ValueError("expected Losant's list of groups, an object with items")
+        return
+    total = answer.get("totalCount") if isinstance(answer, dict) else None
+    if isinstance(total, int) and total > len(items):
+        yield "the file", ValueError(f"holds {len(items)} of {total} groups; export them all")
+    for number, item in enumerate(items):
+        yield f"items[{number}]", item if isinstance(item, dict) else ValueError("expected a JSON object")
+
+
+def _read_csv(file: IO[bytes]) -> _Rows:
+    reader = csv.reader(_decoded(file), strict=True)
+    header: list[str] | None = None
+    line = 1
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as problem:
+            # What follows a broken quote cannot be told apart.
+            yield f"line {line}", ValueError(f"not valid CSV: {problem}")
+            return
+        except _NotUtf8Error as problem:
+            yield f"line {reader.line_num + 1}", problem
+            return
+        if cells is None:
+            break
+        place, line = f"line {line}", reader.line_num + 1
+        if header is None:
+            if wrong := header_problem(cells):
+                yield place, ValueError(wrong)
+                return
+            header = cells
+        elif cells:
+            yield place, _row(header, cells)
+    if header is None:
+        yield "line 1", ValueError("expected a line with the names of the columns")
+
+
+def _row(header: list[str], cells: list[str]) -> Mapping[str, Any] | ValueError:
+    try:
+        return from_cells(header, cells)
+    except ValueError as problem:
+        return problem
+
+
+class _NotUtf8Error(ValueError):
+    pass
+
+
+def _decoded(file: IO[bytes]) -> Iterator[str]:
+    for number, line in enumerate(file):
+        if hint := _encoding_hint(line):
+            raise _NotUtf8Error(f"not valid CSV{hint}")
+        yield line.decode("utf-8-sig" if number == 0 else "utf-8")
+
+
+def _encoding_hint(line: bytes) -> str:
+    """What to do about bytes that are no UTF-8; "" if they are."""
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "; it is UTF-16: save it as UTF-8"
+    try:
+        line.decode()
+    except UnicodeDecodeError as problem:
+        return f"; byte {problem.start + 1} of the line is no UTF-8: save it as UTF-8"
+    return ""

@@ -11,7 +11,7 @@ from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_id, by_name, by_
 from aiolosant.keys import MatchBy
 from aiolosant.models import FrozenDict
 from aiolosant.reconcile import Plan, compare
-from aiolosant.reconcile.records import to_record
+from aiolosant.reconcile.shapes import to_record
 
 TAG = "key"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_tag, reconcile, wire
 from aiolosant.models import FrozenDict
-from aiolosant.reconcile.records import to_object, to_record, to_row
+from aiolosant.reconcile.shapes import to_object, to_record, to_row
 
 from .. import strategies as own
 
