@@ -110,7 +110,7 @@ class Applying(Walk[ChangeOutcome]):
 
     Nothing is sent before the first outcome is asked for. What would fail every change, such as a wrong token, ends it:
     what is on the wire ends and is yielded, and then the error is raised. After `break` nothing new is sent; `aclose()`
-    and a cancellation also wait for what is on the wire.
+    and a cancellation also wait for what is on the wire, and the same iterator then yields what became of that.
     """
 
 

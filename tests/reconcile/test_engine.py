@@ -146,6 +146,24 @@ async def test_an_interrupted_apply_run_again_ends_in_the_same_state(
         assert not (await make_plan(losant, after, by)).changes
 
 
+async def test_what_settles_after_a_cancellation_comes_from_the_same_walk(
+    emulator: Emulator, losant: LosantClient
+) -> None:
+    """Whoever goes on with it learns of everything that was done."""
+    plan = await make_plan(losant, [{"name": f"{n}"} for n in range(100)], by_name())
+    emulator.latency = 0.02
+    walk = aiter(reconcile.apply(losant.experience_groups, plan, concurrency=8))
+    outcomes: list[ChangeOutcome] = []
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            async for outcome in walk:
+                outcomes.append(outcome)  # noqa: PERF401 - what came before the timeout counts
+    outcomes += [outcome async for outcome in walk]
+    done = [outcome.group.id for outcome in outcomes if outcome.status == "done" and outcome.group]
+    assert sorted(done) == [group.id async for group in losant.experience_groups.scan()]
+    assert 0 < len(done) < 100
+
+
 async def test_a_tree_is_made_whatever_the_order_of_its_records(emulator: Emulator, losant: LosantClient) -> None:
     """Children first in the file: each is sent once, with the id that its parent has been given."""
     records = [{"id": str(n), "name": str(n)} | ({"parentId": str(n // 2)} if n else {}) for n in range(200)]
