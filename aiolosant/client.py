@@ -103,7 +103,7 @@ class LosantClient:
             overrides: Arguments of `LosantClient`, which win over the environment.
 
         Raises:
-            ConfigurationError: There is no token.
+            ConfigurationError: There is no token; or as `LosantClient` itself, as are TypeError and ValueError.
         """
         found = {
             "token": os.environ.get("LOSANT_API_TOKEN"),
@@ -129,7 +129,12 @@ class LosantClient:
         return self.application(self._application_id).experience_groups
 
     def application(self, application_id: str) -> Application:
-        """Another application that the token is good for; nothing is sent."""
+        """Another application that the token is good for; nothing is sent.
+
+        Raises:
+            TypeError: `application_id` is not text.
+            ValueError: It is not 24 hex digits.
+        """
         return Application(self._transport, check_id("application_id", application_id))
 
     async def request(

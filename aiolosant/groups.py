@@ -148,6 +148,8 @@ class ExperienceGroups:
 
         Raises:
             NotFoundError: There is no such group, or no such application.
+            TypeError: An argument is of a wrong type.
+            ValueError: `group_id` is not 24 hex digits.
         """
         params: dict[str, str | int] = {}
         check_flag("include_direct_device_count", include_direct_device_count)
@@ -190,13 +192,14 @@ class ExperienceGroups:
         """Change the given fields of a group; returns it as it is then.
 
         A field that is not given stays as it is; one that is given is replaced as a whole, `group_tags` too. None
-        clears `parent_id` (the group becomes a root) and `device_query_json`.
+        clears `parent_id` (the group becomes a root) and `device_query_json`. Limits are those of `NewExperienceGroup`.
+        When this raises a TransportError or ServerError the change may have been made; to repeat it does no harm.
 
         Raises:
             NotFoundError: There is no such group, or no such application.
             BadRequestError: The server refused the change, for example a parent that is a descendant of the group.
             TypeError: A field that does not exist or is of a wrong type, or None for one that cannot be cleared.
-            ValueError: No change at all, or one that breaks a limit.
+            ValueError: No change at all, one that breaks a limit, or `group_id` is not 24 hex digits.
         """
         return await self._api.update(group_id, changes, self._call())
 
@@ -204,7 +207,10 @@ class ExperienceGroups:
         """Delete a group. Its children go to its parent, or become roots.
 
         Raises:
-            NotFoundError: There is no such group, or no such application; unless an attempt before may have deleted it.
+            NotFoundError: There is no such group, or no such application, and no earlier attempt of this call can have
+                deleted it.
+            TypeError: `group_id` is not text.
+            ValueError: It is not 24 hex digits.
         """
         await self._api.delete(group_id, self._call())
 

@@ -7,7 +7,7 @@ experienceGroupPatch (API version 1.29.3). Lengths count characters, that is Uni
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, NoReturn, TypeAlias, TypedDict, TypeVar
 
 import attrs
@@ -35,6 +35,15 @@ class FrozenDict(dict[str, str]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FrozenDict, (dict(self),)
+
+
+def iso_text(date: datetime) -> str:
+    """An aware date as the API writes it: ISO 8601 in UTC with milliseconds.
+
+    Raises:
+        OverflowError: It is beyond the years 1 to 9999 in UTC.
+    """
+    return date.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def normal_id(value: str | None) -> str | None:

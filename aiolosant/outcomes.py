@@ -39,7 +39,14 @@ class Outcome:
 
 @attrs.frozen
 class BatchReport:
-    """What became of all items of a batch: how many went well, and the outcomes of those that did not."""
+    """What became of all items of a batch.
+
+    Attributes:
+        created: How many groups were made.
+        existing: How many were there before.
+        failed: The outcomes of those that surely were not made, in the order of their completion.
+        unknown: The outcomes of those of which nobody knows.
+    """
 
     created: int
     existing: int

@@ -11,12 +11,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import attrs
 
 from .checks import check_id, check_tag_key, plain
+from .models import iso_text
 
 _MOST = 100
 _MOST_TAG_TEXT = 255
@@ -179,7 +180,7 @@ class DateField(TextField):
             if value.tzinfo is None:
                 raise ValueError(f"{self._name} is compared with aware dates; this one has no time zone")
             try:
-                return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+                return iso_text(value)
             except OverflowError:
                 raise ValueError(f"{self._name} is compared with dates of the years 1 to 9999 in UTC") from None
         if isinstance(value, bool) or not isinstance(value, str | int | float):

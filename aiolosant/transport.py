@@ -139,9 +139,14 @@ class Transport:
                     continue
             if not await self._wait_before_resending(request, attempt, call):
                 break
+        error: LosantError = attempt.error
         if attempt.proof is Proof.UNKNOWN and not request.idempotent:
-            raise OutcomeUnknownError(f"it may have been done or not: {attempt.error.message}") from attempt.error
-        raise attempt.error
+            error = OutcomeUnknownError(f"it may have been done or not: {attempt.error.message}")
+            error.__cause__ = attempt.error
+        try:
+            raise error
+        finally:
+            del attempt, error  # which its frame would hold in a circle, for the collector to find
 
     async def _wait_before_resending(self, request: Request[Any], attempt: Attempt[Any], call: Call) -> bool:
         """Whether the request is to be sent again; if so, the wait before it is over."""

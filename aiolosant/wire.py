@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import attrs
 import msgspec
 
-from .models import DeviceTag, ExperienceGroup, FrozenDict, NewExperienceGroup, Page
+from .models import DeviceTag, ExperienceGroup, FrozenDict, NewExperienceGroup, Page, iso_text
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -49,9 +49,7 @@ def _converter() -> Converter:
             **{field.name: override(rename=camel(field.name)) for field in attrs.fields(cls)},  # type: ignore[arg-type]  # mypy takes them for the options
         ),
     )
-    converter.register_unstructure_hook(
-        datetime, lambda date: date.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    converter.register_unstructure_hook(datetime, iso_text)
     return converter
 
 

@@ -1,6 +1,8 @@
 """Sending: one attempt a call, and what each way of failing is called."""
 
 import asyncio
+import contextlib
+import gc
 import json
 import logging
 import pickle
@@ -619,3 +621,24 @@ async def test_closing_does_not_wait_for_back_off(prefetch: int) -> None:
         assert not losant._transport._tasks
         with pytest.raises(ConfigurationError, match="client is closed"):
             await waiting
+
+
+async def test_an_error_leaves_nothing_for_the_collector() -> None:
+    """A service that meets a thousand errors an hour keeps none of them, nor what they were raised in."""
+    missing = answer("HTTP/1.1 404 No", sample("error"))
+    async with raw_server(*[missing] * 30) as server, client(server.url) as losant:
+
+        async def meet() -> None:
+            with contextlib.suppress(errors.NotFoundError):
+                await losant.experience_groups.get(GROUP)
+
+        for _ in range(10):
+            await meet()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                await meet()
+            assert gc.collect() < 20
+        finally:
+            gc.enable()
