@@ -8,7 +8,10 @@ from aiolosant import (
     BatchReport,
     DeviceTag,
     ExperienceGroup,
+    GroupChanges,
+    Identity,
     LosantClient,
+    MatchBy,
     NewExperienceGroup,
     Outcome,
     Page,
@@ -16,6 +19,7 @@ from aiolosant import (
     Q,
     Query,
     RetryPolicy,
+    TokenProvider,
     by_id,
     by_name,
     by_tag,
@@ -78,6 +82,17 @@ async def batches(
     assert_type(await groups.create_many(more, unique_by=by_tag("id")).report(), BatchReport)
     groups.create_many(some, unique_by="name")  # type: ignore[arg-type]
     groups.create_many(["a"])  # type: ignore[list-item]
+
+
+async def types_that_callers_write(
+    losant: LosantClient, changes: GroupChanges, identity: Identity, match_by: MatchBy, token: TokenProvider
+) -> None:
+    groups = losant.experience_groups
+    await groups.update("id", **changes)
+    groups.create_many([], unique_by=identity)
+    groups.create_many([], unique_by=match_by)  # type: ignore[arg-type]
+    await reconcile.plan(groups, [], match_by=match_by)
+    LosantClient(token)
 
 
 async def provider() -> str:
