@@ -50,8 +50,11 @@ class Auth:
     """
 
     def __init__(self, token: str | TokenProvider) -> None:
-        self._provider = token if callable(token) else None
-        self._token = None if callable(token) else _checked(token)
+        try:
+            self._provider = token if callable(token) else None
+            self._token = None if callable(token) else _checked(token)
+        finally:
+            del token  # what shows tracebacks may show locals
         self._asking: asyncio.Task[Secret] | None = None
 
     @property

@@ -72,6 +72,11 @@ class LosantClient:
         max_in_flight: int = 64,
         allow_http: bool = False,
     ) -> None:
+        try:
+            auth = Auth(token)
+            mixed_up = token in (application_id, base_url)
+        finally:
+            del token  # what shows tracebacks may show locals
         check_seconds("timeout", timeout, positive=True)
         if not isinstance(retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
@@ -81,8 +86,7 @@ class LosantClient:
             raise TypeError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
         if session is not None and session.auth is not None:
             raise ConfigurationError("the session has an auth= of its own, which collides with the token; leave it out")
-        auth = Auth(token)
-        if token in (application_id, base_url):
+        if mixed_up:
             raise ValueError("application_id or base_url is the token; the arguments have been mixed up")
         self._application_id = None if application_id is None else check_id("application_id", application_id)
         self._base_url = _checked_base_url(base_url, allow_http=allow_http)
@@ -113,7 +117,10 @@ class LosantClient:
         arguments = {name: value for name, value in found.items() if value} | overrides
         if "token" not in arguments:
             raise ConfigurationError("no token; set LOSANT_API_TOKEN or pass token=")
-        return cls(**arguments)
+        try:
+            return cls(**arguments)
+        finally:
+            del found, arguments, overrides  # what shows tracebacks may show locals
 
     @property
     def experience_groups(self) -> ExperienceGroups:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import logging
 import math
@@ -15,6 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Hashable
 from typing import Any
 
 from .attempt import Request
+from .call import Call
 from .errors import DuplicateGroupError, LosantError, OutcomeUnknownError
 from .keys import Identity
 from .lookups import MOST_KEYS, Find, Lookups
@@ -26,6 +28,14 @@ logger = logging.getLogger("aiolosant")
 
 # How old, in seconds, the news that a group is not there may be when it is sent: others may create it, too.
 _MAX_AGE = 1.0
+
+
+class _ThereError(Exception):
+    """Ends a call that would have created what is there."""
+
+    def __init__(self, group: ExperienceGroup) -> None:
+        super().__init__(group)
+        self.group = group
 
 
 class ExactlyOnce:
@@ -125,7 +135,15 @@ class ExactlyOnce:
                 self._absent_at.pop(key, None)
             if there is not None:
                 return there, False
-            return await self._send(group, key, turn), True
+            if not fresh:
+                turn.call.check = functools.partial(self._check_absent, key, turn.call)
+            return await self._send(group, key, turn)
+
+    async def _check_absent(self, key: Hashable, call: Call) -> None:
+        """Before what was refused is sent again: others had time to create it."""
+        call.urgent = True
+        if there := await self._lookup(key):
+            raise _ThereError(there)
 
     async def _look_unless_known(self, key: Hashable) -> ExperienceGroup | None:
         """Look for a group, unless it was seen not to be there a moment ago; others that are due share the query."""
@@ -161,13 +179,15 @@ class ExactlyOnce:
         finally:
             lock.release()
 
-    async def _send(self, group: NewExperienceGroup, key: Hashable, turn: Turn) -> ExperienceGroup:
+    async def _send(self, group: NewExperienceGroup, key: Hashable, turn: Turn) -> tuple[ExperienceGroup, bool]:
         doubt: OutcomeUnknownError | None = None
         while True:
             try:
                 made = await self._transport.call(self._request(group), turn.call)
             except OutcomeUnknownError as error:
                 doubt = error
+            except _ThereError as error:
+                return error.group, doubt is not None
             except Exception as error:
                 if doubt is None:
                     raise
@@ -176,9 +196,9 @@ class ExactlyOnce:
             else:
                 if doubt is not None:
                     await self._check_single(key, turn, doubt)
-                return made
+                return made, True
             if there := await self._find_made(key, turn, doubt):
-                return there
+                return there, True
             if turn.call.attempts >= self._transport.retry.max_attempts:
                 raise doubt
             logger.warning("%s: not there, so resending", doubt.message)

@@ -21,6 +21,7 @@ StartTask = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 
 # Undocumented; the largest that Losant's own tools ask for.
 MAX_PER_PAGE = 1000
+_MOST_RECOUNTS = 3
 
 
 def paginated(
@@ -108,17 +109,18 @@ class NumberedPages(PageIterator[T]):
         return attrs.evolve(page, items=page.items[skipped:]) if skipped else page
 
     async def _page_that_adds_up(self) -> Page[T]:
-        page = await self._page_at_offset()
-        if self._lacks_items(page):
-            # Counted before something was deleted and read after it, perhaps; never twice in a row.
+        # Counted before something was deleted and read after it, a page may lack items; hardly again and again.
+        for _ in range(_MOST_RECOUNTS):
             page = await self._page_at_offset()
-            if self._lacks_items(page):
-                raise _list_error(
-                    self._path,
-                    f"the list does not add up: page {page.number} of {page.per_page} items each has "
-                    f"{len(page.items)}, and {page.total_count} are counted in all",
-                )
-        return page
+            if not self._lacks_items(page):
+                return page
+        error = _list_error(
+            self._path,
+            f"the list does not add up: page {page.number} of {page.per_page} items each has "
+            f"{len(page.items)}, and {page.total_count} are counted in all",
+        )
+        error.advice = "If others change it meanwhile, read it again; what can be scanned, by scan()."
+        raise error
 
     def _lacks_items(self, page: Page[T]) -> bool:
         """Whether the list ends with this page, but not where its count says."""

@@ -11,6 +11,8 @@ import attrs
 
 from .checks import check_range, check_seconds
 
+_LEAST_PAUSE = 0.25  # seconds
+
 
 def _seconds(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
     check_seconds(field.name, value)
@@ -73,7 +75,10 @@ class RetryPolicy:
             delay = self.delay(attempts, draw)
             return delay if delay < left else None
         in_time = left > 0 if patient else left > asked
-        return 0.0 if in_time and asked <= self.max_pause else None
+        if not in_time or asked > self.max_pause:
+            return None
+        # What the server asks for wins, but for so little that all would come back in the same instant.
+        return max(0.0, min(self.delay(attempts, draw), _LEAST_PAUSE) - asked)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

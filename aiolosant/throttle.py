@@ -62,9 +62,13 @@ class Pace:
         """Requests a second; infinite until a limit was found."""
         if self._limit is None:
             return math.inf
-        # A slow server gives fewer answers to judge by, so its rate moves more slowly.
-        recovery = self._confidence * max(_RECOVERY, _RECOVERY_REQUESTS / self._limit)
-        recovery = max(recovery, _SHORTEST_RECOVERY)
+        # A slow server gives fewer answers to judge by, so its rate moves more slowly; but what was judged by a few
+        # answers alone may be far too low, and is soon tested.
+        recovery = max(
+            self._confidence * _RECOVERY,
+            self._confidence**2 * _RECOVERY_REQUESTS / self._limit,
+            _SHORTEST_RECOVERY,
+        )
         return float(self._limit * (1 + _DEPTH * (self._since_cut / recovery - 1) ** 3))
 
     def delay(self, now: float) -> float:
@@ -225,7 +229,7 @@ class Throttle:
         """Let nothing start for so long, because the server asked for it."""
         now = asyncio.get_running_loop().time()
         self._tick(now)
-        if now >= self._paused_until:  # the others of a wave ask for the same pause
+        if seconds > 0 and now >= self._paused_until:  # the others of a wave ask for the same pause
             self._pace.emphasize(now)
         self._paused_until = max(self._paused_until, now + seconds)
 

@@ -383,6 +383,19 @@ async def test_a_batch_that_was_left_and_is_run_again_makes_what_is_missing(emul
     assert sum((await there(emulator)).values()) == 20
 
 
+async def test_a_create_that_was_refused_looks_before_it_is_sent_again(emulator: Emulator) -> None:
+    """While it waited out the pause that the server asked for, somebody else has created the group."""
+    emulator.retry_after = 1
+    emulator.inject(Fault.TOO_MANY_REQUESTS, method="POST")
+    async with client_of(emulator) as losant:
+        creating = asyncio.create_task(losant.experience_groups.create(NewExperienceGroup("P"), unique_by=by_name()))
+        while emulator.requests[1:] == [] or emulator.requests[1].status != 429:
+            await asyncio.sleep(0)
+        (theirs,) = emulator.create_groups([{"name": "P"}]).values()
+        assert (await creating).id == theirs
+    assert [request.method for request in emulator.requests] == ["GET", "POST", "GET"]
+
+
 async def test_doubts_are_forgotten_in_time() -> None:
     """A service that runs for months keeps none that is settled by time."""
     ledger = Ledger()

@@ -122,7 +122,7 @@ async def test_a_wrong_count_costs_no_item(pages: list[Page[int]], expected: lis
 
 @pytest.mark.parametrize("page", [Page((1,), 0, 1000, 30), Page((1,), 0, 2, 2)])
 async def test_a_list_that_does_not_add_up_is_an_error(page: Page[int]) -> None:
-    """More is counted than is given, twice in a row: what is missing is not passed over in silence."""
+    """More is counted than is given, again and again: what is missing is not passed over in silence."""
 
     async def fetch(_number: int, _per_page: int) -> Page[int]:
         return page

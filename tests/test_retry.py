@@ -82,6 +82,8 @@ def test_the_defaults_are_promised() -> None:
         (4, None, 60, False, 1.0),
         (5, None, 60, False, None),  # often enough
         (1, 10, 60, False, 0.0),  # the throttle makes everyone wait
+        (1, 0, 60, False, 0.125),  # little, but not all in the same instant
+        (4, 0, 60, False, 0.25),
         (1, 10, 10, False, None),
         (1, 10, 10, True, 0.0),
         (1, 10, 0, True, None),

@@ -123,7 +123,12 @@ async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency
                 why = "nobody reads the output any more"
             if why:
                 typer.echo(f"aiolosant: {why}; left", err=True)
-            await outcomes.aclose()
+            while True:
+                try:
+                    await outcomes.aclose()
+                    break
+                except asyncio.CancelledError:
+                    why = "interrupted"
             async for outcome in walk:  # what has settled since
                 tally.add(outcome)
     tally.sum_up()

@@ -194,6 +194,7 @@ class _Comparison:
                 parent=created.get(parent) if moves else None,
                 depends_on=settled.get(parent) if moves else None,
                 current=group,
+                merges_tags=record.merges_tags,
             )
             if group is None:
                 created[node] = len(changes)

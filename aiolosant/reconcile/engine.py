@@ -14,7 +14,7 @@ from ..checks import check_range
 from ..errors import LosantError, NotFoundError, PlanError
 from ..groups import ExperienceGroups
 from ..keys import ById, ByName, ByTag, MatchBy, without_id
-from ..models import ExperienceGroup, NewExperienceGroup
+from ..models import ExperienceGroup, FrozenDict, NewExperienceGroup
 from ..run import BrokenOff, Run, Turn
 from .diff import check_prune, comparable, compare, differing
 from .model import Change, ChangeOutcome, Plan, Record
@@ -122,8 +122,10 @@ class _SkippedError(LosantError):
     advice = "Plan again once that is mended."
 
 
-def _other_than_wanted(fields: Mapping[str, Any], group: ExperienceGroup) -> list[str]:
-    """The fields that a group does not have as they are wanted."""
+def _other_than_wanted(change: Change, fields: Mapping[str, Any], group: ExperienceGroup) -> list[str]:
+    """The fields that a group does not have as a change wants them."""
+    if change.merges_tags and "group_tags" in fields:
+        fields = {**fields, "group_tags": FrozenDict({**group.group_tags, **fields["group_tags"]})}
     return [name for name, value in fields.items() if comparable(name, getattr(group, name)) != comparable(name, value)]
 
 
@@ -217,7 +219,8 @@ class _Engine:
         if there is None:
             fresh = fresh and step.place not in self._known
             there, is_new = await self._once.create(NewExperienceGroup(**fields), turn, fresh=fresh)
-        if not is_new and (others := _other_than_wanted({"parent_id": None} | fields, there)):
+        found = not is_new or turn.call.doubtful  # rather than answered
+        if found and (others := _other_than_wanted(step.change, {"parent_id": None} | fields, there)):
             raise _StaleError(f"somebody has created it since the plan was made, with another {', '.join(others)}")
         self._made[step.place] = there, is_new
         return there, is_new
@@ -227,10 +230,10 @@ class _Engine:
         fields = dict(change.fields)
         if change.parent is not None:
             fields["parent_id"] = self._made[change.parent][0].id
-        now = await self._read_in_turn(change, turn)
+        now = await self._read_in_turn(change, fields, turn)
         if now is None:
             raise _StaleError("somebody has deleted the group since the plan was made")
-        if not _other_than_wanted(fields, now):
+        if not _other_than_wanted(change, fields, now):
             return now, False
         try:
             return await self._api.update(now.id, fields, turn.call), True
@@ -238,7 +241,7 @@ class _Engine:
             raise _StaleError("somebody has deleted the group meanwhile", attempts=turn.call.attempts) from None
 
     async def _delete(self, step: Step, turn: Turn) -> tuple[ExperienceGroup | None, bool]:
-        now = await self._read_in_turn(step.change, turn)
+        now = await self._read_in_turn(step.change, {}, turn)
         if now is None:
             return None, False
         try:
@@ -247,14 +250,14 @@ class _Engine:
             return None, False
         return None, True
 
-    async def _read_in_turn(self, change: Change, turn: Turn) -> ExperienceGroup | None:
+    async def _read_in_turn(self, change: Change, fields: Mapping[str, Any], turn: Turn) -> ExperienceGroup | None:
         """What `_unchanged` says, just before the change is sent and before each time that it is sent again."""
         await turn.take()
         turn.call.urgent = True
-        turn.call.check = functools.partial(self._unchanged, change)
-        return await self._unchanged(change)
+        turn.call.check = functools.partial(self._unchanged, change, fields)
+        return await self._unchanged(change, fields)
 
-    async def _unchanged(self, change: Change) -> ExperienceGroup | None:
+    async def _unchanged(self, change: Change, fields: Mapping[str, Any]) -> ExperienceGroup | None:
         """The group as it is, None if it is gone; a stale error if it is neither as it was nor as it shall be."""
         before = change.current
         if before is None or change.group_id is None:
@@ -263,7 +266,7 @@ class _Engine:
             now = await self._api.get(change.group_id, self._api.patient_call())
         except NotFoundError:
             return None
-        others = _other_than_wanted(change.fields, now)
-        if changed := [name for name in differing(before, now) if name not in change.fields or name in others]:
+        others = _other_than_wanted(change, fields, now)
+        if changed := [name for name in differing(before, now) if name not in fields or name in others]:
             raise _StaleError(f"somebody has changed it since the plan was made: {', '.join(changed)}")
         return now

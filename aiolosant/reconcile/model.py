@@ -57,6 +57,7 @@ class Change:
         depends_on: Index in `Plan.changes` of the change that must have come first; None if there is none.
         current: The live group as it was read for the plan; None for a create.
         moved_up: How many groups that stay go to the parent of one that is deleted.
+        merges_tags: As of a `Record`: whether tags that are not in `fields` are of no matter.
     """
 
     action: Action
@@ -67,6 +68,7 @@ class Change:
     depends_on: int | None = None
     current: ExperienceGroup | None = None
     moved_up: int = 0
+    merges_tags: bool = False
 
     def __str__(self) -> str:
         text = f"{_SIGNS[self.action]} {' / '.join(self.path)}"

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -144,6 +145,47 @@ async def test_an_interrupted_apply_run_again_ends_in_the_same_state(
         assert wanted(after) <= there
         assert max(there.values(), default=1) == 1 or by != by_name()
         assert not (await make_plan(losant, after, by)).changes
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT_AFTER_WRITE, Fault.BAD_GATEWAY])
+async def test_a_move_below_a_new_group_whose_answer_is_lost_is_done(
+    emulator: Emulator, losant: LosantClient, fault: Fault
+) -> None:
+    """Read again, it is where the plan wants it, though the plan did not know that id yet."""
+    emulator.create_groups([{"name": "X", "groupTags": {TAG: "x"}}, {"name": "Z", "groupTags": {TAG: "z"}}])
+    records = [
+        {"id": "p", "name": "P", "groupTags": {TAG: "p"}},
+        {"name": "X", "groupTags": {TAG: "x"}, "parentId": "p"},
+    ]
+    plan = await make_plan(losant, records, by_tag(TAG), prune=True)
+    emulator.inject(fault, method="PATCH")
+    losant._transport.draw = lambda: 0.0
+    assert [outcome.status for outcome in await carry_out(losant, plan)] == ["done", "done", "done"]
+    assert not (await make_plan(losant, records, by_tag(TAG), prune=True)).changes
+
+
+async def test_what_somebody_else_made_in_place_of_a_lost_create_is_stale(emulator: Emulator) -> None:
+    """It is found by its tag, but it is not as the plan wants it."""
+    async with client_of(emulator, retry=RetryPolicy(settle_time=0.05)) as losant:
+        plan = await make_plan(losant, [{"name": "P", "groupTags": {TAG: "p"}}], by_tag(TAG))
+        emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
+        applying = asyncio.create_task(carry_out(losant, plan))
+        while not any(request.method == "POST" for request in emulator.requests):
+            await asyncio.sleep(0)
+        emulator.create_groups([{"name": "Theirs", "groupTags": {TAG: "p"}}])
+        assert [outcome.status for outcome in await applying] == ["stale"]
+
+
+async def test_tags_that_a_csv_has_no_cell_for_do_not_make_a_group_another(
+    emulator: Emulator, losant: LosantClient, tmp_path: Path
+) -> None:
+    """Somebody made it with one tag more: it is as the plan wants it."""
+    file = tmp_path / "groups.csv"
+    file.write_text(f"name,groupTags.{TAG}\nP,p\n")
+    records = reconcile.read_records(file)
+    plan = await reconcile.plan(losant.experience_groups, records, match_by=by_tag(TAG))
+    emulator.create_groups([{"name": "P", "groupTags": {TAG: "p", "extra": "1"}}])
+    assert [outcome.status for outcome in await carry_out(losant, plan)] == ["existing"]
 
 
 async def test_what_settles_after_a_cancellation_comes_from_the_same_walk(
