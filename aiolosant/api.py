@@ -21,7 +21,7 @@ Params = Mapping[str, str | int]
 
 
 class GroupsApi:
-    """The calls for the groups of one application; who makes one says what time it has.
+    """The calls for the groups of one application; the caller of each says how much time it has.
 
     Follows https://docs.losant.com/rest-api/experience-groups/ and https://docs.losant.com/rest-api/experience-group/.
 
@@ -47,7 +47,7 @@ class GroupsApi:
         """All groups that match an advanced query, oldest first."""
         params = {"sortField": "id", "sortDirection": "asc", "query": wire.encode(query).decode()}
         fetch = functools.partial(self.fetch_page, params)
-        return await paginated(fetch, per_page=MAX_PER_PAGE, start_page=0, prefetch=0).to_list()
+        return await paginated(fetch, per_page=MAX_PER_PAGE, start_page=0, prefetch=0, path=self.path).to_list()
 
     async def get(self, group_id: str, call: Call, params: Params | None = None) -> ExperienceGroup:
         """One group."""
@@ -60,7 +60,7 @@ class GroupsApi:
         return Request("POST", self.path, wire.decode_group, body=body, idempotent=False)
 
     async def update(self, group_id: str, changes: Mapping[str, Any], call: Call) -> ExperienceGroup:
-        """A group after some changes, which are checked first."""
+        """Check the changes, make them, and return the group as it is then."""
         path = self._group_path(group_id)
         body = wire.encode(wire.changes_to_object(check_changes(changes)))
         return await self.transport.call(Request("PATCH", path, wire.decode_group, body=body), call)
@@ -75,14 +75,14 @@ class GroupsApi:
                 raise
 
     def exactly_once(self, unique_by: Identity, *, gather: bool) -> ExactlyOnce:
-        """What creates groups of which there must be one each; `gather` as there."""
+        """Creates groups that must exist only once; for `gather` see `ExactlyOnce`."""
         if not isinstance(unique_by, ByName | ByTag):
             raise TypeError(f"unique_by must be by_name() or by_tag(key), not {type(unique_by).__name__}")
         scope = self.path.lower()  # one application, however its id is written
         return ExactlyOnce(self.transport, self.create_request, unique_by, self.find, scope=scope, gather=gather)
 
     def patient_call(self) -> Call:
-        """The time of what waits for the server's pace together with others."""
+        """A call whose clock stands still while it waits for the server's pace."""
         return Call(self.transport.timeout, patient=True)
 
     def _group_path(self, group_id: str) -> str:

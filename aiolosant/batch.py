@@ -25,6 +25,8 @@ class Walk(Closable, Generic[O]):
 
     async def __anext__(self) -> O:
         if self._walker is None:
+            if self._run.over:
+                raise StopAsyncIteration
             self._walker = aiter(self)
         return await anext(self._walker)
 

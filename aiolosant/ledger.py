@@ -1,4 +1,4 @@
-"""What one client knows of the keys that there must be one group of each: who creates it, and what may still land."""
+"""Which unique groups one client is creating now, and for which of them a lost write may still land."""
 
 from __future__ import annotations
 

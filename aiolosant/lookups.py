@@ -104,7 +104,9 @@ class Lookups:
     def _fail(waiting: dict[Hashable, asyncio.Future[list[ExperienceGroup]]], error: Exception) -> None:
         for answer in waiting.values():
             # To each its own: what is raised is written on, by where it goes through.
-            answer.set_exception(copy.copy(error) if isinstance(error, LosantError) else error)
+            own = copy.copy(error) if isinstance(error, LosantError) else error
+            own.__cause__ = error.__cause__
+            answer.set_exception(own)
             answer.exception()  # seen: perhaps nobody waits any more
 
 

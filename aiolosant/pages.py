@@ -157,7 +157,7 @@ class NumberedPages(PageIterator[T]):
         return await (task or self._fetch(number, self._per_page))
 
     def _look_ahead(self, total_count: int | None) -> None:
-        if self._done:
+        if self._done or self._closed:
             self._drop_ahead()
             return
         following = self._offset // self._per_page

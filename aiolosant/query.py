@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 
-from .checks import check_id, check_tag_key, plain
+from .checks import check_id, check_tag_key, check_text
 from .models import iso_text
 
 _MOST = 100
@@ -131,14 +131,14 @@ class TextField(_Field):
     def _checked(self, value: Any) -> str:
         if not isinstance(value, str):
             raise TypeError(f"{self._name} is compared with text, not {type(value).__name__}")
-        return plain(value)
+        return check_text(self._name, value)
 
     def _part(self, operator: str, text: str, *, ci: bool) -> Query:
         if not isinstance(text, str):
             raise TypeError(f"{self._name} has parts of text, not {type(text).__name__}")
         if not text:
             raise ValueError(f"{self._name} is compared with text that is not empty")
-        return self._test(operator, plain(text), ci=ci)
+        return self._test(operator, check_text(self._name, text), ci=ci)
 
     def eq(self, value: str, *, ci: bool = False) -> Query:
         """It is this text; `==` with `ci`."""
@@ -187,7 +187,7 @@ class DateField(TextField):
             raise TypeError(f"{self._name} is compared with a date, milliseconds or text, not {type(value).__name__}")
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{self._name} is compared with finite numbers, not {value}")
-        return value
+        return check_text(self._name, value) if isinstance(value, str) else value
 
 
 class Tag:
@@ -269,7 +269,7 @@ def _tag_text(value: object) -> str:
         raise TypeError(f"group_tags are compared with text, not {type(value).__name__}")
     if len(value) > _MOST_TAG_TEXT:
         raise ValueError(f"group_tags are compared with at most {_MOST_TAG_TEXT} characters, not {len(value)}")
-    return plain(value)
+    return check_text("a value of group_tags", value)
 
 
 def _tag_texts(values: Iterable[str]) -> list[str]:

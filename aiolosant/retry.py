@@ -31,8 +31,8 @@ class RetryPolicy:
     """How persistent a client is. Times are in seconds.
 
     Args:
-        max_attempts: How often a request may be sent, 1 or more; 1 means no retry. A 401 that a new token may cure
-            allows one more.
+        max_attempts: How often a request may be sent, 1 or more; 1 means no retry. A token that was
+            renewed is tried once, even if that is one more.
         first_delay: The longest wait before the second attempt; it doubles with each further one.
         max_delay: The longest wait that doubling leads to. What is really waited is drawn between 0 and that.
         attempt_timeout: How long one attempt may take.

@@ -51,8 +51,8 @@ def status_of(error: BaseException, call: Call) -> BrokenOff:
 
 
 def _not_sent() -> TransportError:
-    error = TransportError("not sent: the batch ended before its turn")
-    error.advice = "Send it again."
+    error = TransportError("not sent: the run ended before its turn")
+    error.advice = "Run it again."
     return error
 
 

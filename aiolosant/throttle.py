@@ -111,7 +111,7 @@ class Pace:
 
     def emphasize(self, now: float) -> None:
         """The last refusal came with a pause: it costs everyone time, so that fewer of them must do."""
-        # Whoever was refused waits, even if nobody else did.
+        # Counted whether anybody waited before or not, and perhaps a second time: a pause is worth several refusals.
         self._current.answers += 1
         self._current.refused += 1
         self._add(_WEIGHT_OF_PAUSE - 1, now)
@@ -216,7 +216,7 @@ class Throttle:
 
     @contextlib.contextmanager
     def backing_off(self) -> Iterator[None]:
-        """Somebody waits meanwhile because the server refused: for it, as those who wait for a turn."""
+        """Count the time of the block as waiting for the server: it follows a refusal."""
         self._tick(asyncio.get_running_loop().time())
         self._backing_off += 1
         try:

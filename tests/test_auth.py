@@ -78,19 +78,20 @@ async def test_what_the_provider_raises_reaches_all_that_wait(emulator: Emulator
         assert await losant.experience_groups.list().count() == 0
 
 
-@pytest.mark.parametrize("token", [None, "two words", "", b"bytes"])
+@pytest.mark.parametrize("token", [None, "never shown", "", b"never shown"])
 async def test_a_provider_must_give_a_token(token: object) -> None:
     """What cannot go into a header is refused before anything is sent, and shown neither in text nor in locals."""
 
-    async def provide() -> Any:
-        return vault[0]
+    vault = iter([token])
 
-    vault = [token]
+    async def provide() -> Any:
+        return next(vault)
+
+    del token
     with pytest.raises((TypeError, ValueError), match="token must be") as caught:
         await Auth(provide).token()
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()
-    assert not [line for line in shown if "words" in line and "vault" not in line and "'two words'" in line]
-    assert "two words" not in str(caught.value)
+    assert "never shown" not in "".join(shown).replace('"never shown"', "")  # but for the source of this very test
 
 
 async def test_one_callers_cancellation_is_not_the_others(emulator: Emulator) -> None:

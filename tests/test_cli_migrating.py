@@ -188,7 +188,7 @@ def test_a_server_that_is_gone_ends_it(served: Served, tmp_path: Path) -> None:
     assert set(seen) == {"GET"}
     lines = result.stderr.splitlines()
     assert sum(line.startswith("failed: + ") for line in lines) == 20
-    assert lines[20] == "aiolosant: the server cannot be reached any more; left"
+    assert lines[20] == "aiolosant: the server cannot be reached any more; stopping"
     assert lines[21].endswith("more; --json tells of each")
     assert lines[22].startswith("aiolosant: 300 of 300 not done; to go on: ")
 
@@ -322,6 +322,18 @@ def test_a_killed_apply_is_resumed_by_another(served: Served, tmp_path: Path, nu
     assert served.run("plan", file).stdout == "400 unchanged\n"
 
 
+def test_an_error_that_ends_it_is_told_with_what_was_done(served: Served, tmp_path: Path) -> None:
+    """A token that is revoked in the middle: what went well, what is left, and how to go on."""
+    file = write(tmp_path / "groups.jsonl", [{"name": str(n)} for n in range(100)])
+    scopes = served.emulator._store.scopes
+    served.emulator._store.scopes = lambda token: scopes(token) if len(served.emulator.requests) < 40 else None
+    ended = served.run("apply", file)
+    assert ended.exit_code == 1
+    assert " done, " in ended.stdout.splitlines()[-1]
+    assert "of 100 not done; to go on: " in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("aiolosant: 401 Unauthorized")
+
+
 def test_a_second_interrupt_leaves_at_once(served: Served, tmp_path: Path) -> None:
     """The first waits for an answer that does not come; the second does not."""
     file = write(tmp_path / "groups.jsonl", TREE)
@@ -377,13 +389,14 @@ def test_a_reader_that_leaves_an_apply_is_told_of(served: Served, tmp_path: Path
     file = write(tmp_path / "groups.jsonl", [{"name": str(n)} for n in range(300)])
     left = first_line_of(served, "apply", file, "--json")
     assert left.returncode == 1
-    assert "nobody reads the output any more; left" in left.stderr
+    assert "nobody reads the output any more; stopping" in left.stderr
     assert "not done; to go on: aiolosant" in left.stderr
     assert 0 < len(served.groups()) < 300
     planned = first_line_of(served, "plan", file, "--json")
     assert (planned.returncode, planned.stderr) == (3, "")
 
 
+@pytest.mark.skipif(not Path("/proc/self/wchan").exists(), reason="only Linux tells what a process waits for")
 def test_an_interrupt_is_heard_while_the_output_is_stuck(served: Served, tmp_path: Path) -> None:
     """In a pipe that nobody reads: the second one leaves at once there, too."""
     file = write(tmp_path / "groups.jsonl", [{"name": f"{n} {'x' * 200}"} for n in range(2000)])

@@ -56,7 +56,7 @@ def run(work: Coroutine[Any, Any, int | None]) -> None:
         _give_up(error, USAGE)
     except LosantError as error:
         _give_up(error, FAILED)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         _give_up("interrupted", INTERRUPTED)
     except Declined:
         _give_up("not confirmed; nothing was written", FAILED)

@@ -14,7 +14,7 @@ import typer
 
 from aiolosant import wire
 from aiolosant.client import LosantClient
-from aiolosant.errors import ConfigurationError, TransportError
+from aiolosant.errors import ConfigurationError, LosantError, TransportError
 from aiolosant.groups import ExperienceGroups
 from aiolosant.keys import ById, MatchBy, by_id, by_name, by_tag
 from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record, apply, compare, read_records
@@ -104,39 +104,45 @@ async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency
     if deletes := sum(change.action == "delete" for change in plan.changes):
         confirm(f"Delete {deletes:,} groups?", yes=yes)
     tally = _Tally(as_json=as_json)
-    why = ""
+    why, fatal = "", None
     with progress() as bars, settling_on_interrupt():
         bar = bars.add_task("applying", total=len(plan.changes))
-        async with apply(groups, plan, concurrency=concurrency) as outcomes:
-            walk = aiter(outcomes)
+        outcomes = apply(groups, plan, concurrency=concurrency)
+        walk = aiter(outcomes)
+        try:
+            async for outcome in walk:
+                tally.add(outcome)
+                bars.advance(bar)
+                if tally.unreachable > _MOST_UNREACHABLE + concurrency:
+                    why = "the server cannot be reached any more"
+                    break
+        except asyncio.CancelledError:
+            why = "interrupted"
+        except BrokenPipeError:
+            drop_output()
+            why = "nobody reads the output any more"
+        except LosantError as error:
+            fatal = error
+        if why:
+            typer.echo(f"aiolosant: {why}; stopping", err=True)
+        while True:
             try:
-                async for outcome in walk:
+                await outcomes.aclose()
+                async for outcome in walk:  # what has settled since
                     tally.add(outcome)
-                    bars.advance(bar)
-                    if tally.unreachable > _MOST_UNREACHABLE + concurrency:
-                        why = "the server cannot be reached any more"
-                        break
+                break
             except asyncio.CancelledError:
                 why = "interrupted"
-            except BrokenPipeError:
-                drop_output()
-                why = "nobody reads the output any more"
-            if why:
-                typer.echo(f"aiolosant: {why}; left", err=True)
-            while True:
-                try:
-                    await outcomes.aclose()
-                    break
-                except asyncio.CancelledError:
-                    why = "interrupted"
-            async for outcome in walk:  # what has settled since
-                tally.add(outcome)
+            except LosantError as error:
+                fatal = error
     tally.sum_up()
     if why == "interrupted" and tally.unknown:
         typer.echo(f"aiolosant: waiting for what may still land of {tally.unknown:,}", err=True)
         await asyncio.sleep(RetryPolicy().settle_time)  # so that the next run sees it
     if left := len(plan.changes) - tally.well:
         typer.echo(f"aiolosant: {left:,} of {len(plan.changes):,} not done; to go on: {_again()}", err=True)
+    if fatal is not None:
+        raise fatal
     if why == "interrupted":
         return INTERRUPTED
     return FAILED if left else 0

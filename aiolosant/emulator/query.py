@@ -17,7 +17,7 @@ from .messages import ID
 # The published pattern for a tag's name is not anchored at its end.
 _TAG_NAME = re.compile(r"[0-9a-zA-Z_-]")
 _MOST = 100
-# What SQLite's parser takes; the schema knows no limit.
+# Keeps the recursion here short; the schema knows no limit, and SQLite's parser may take less (see `Store.page`).
 _DEEPEST = 30
 
 _COMPARISONS = {"$eq": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}

@@ -107,7 +107,8 @@ class Store:
 
     def add_token(self, token: str, scopes: Iterable[str]) -> None:
         """Accept a token for some scopes."""
-        self._db.execute("INSERT OR REPLACE INTO tokens VALUES (?, ?)", (token, " ".join(scopes)))
+        insert = "INSERT INTO tokens VALUES (?, ?) ON CONFLICT (token) DO UPDATE SET scopes = excluded.scopes"
+        self._db.execute(insert, (token, " ".join(scopes)))
 
     def scopes(self, token: str) -> set[str] | None:
         """The scopes of a token; None if there is no such token."""

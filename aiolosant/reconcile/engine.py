@@ -11,7 +11,7 @@ import attrs
 
 from ..batch import Walk
 from ..checks import check_range
-from ..errors import LosantError, NotFoundError, PlanError
+from ..errors import LosantError, NotFoundError, OutcomeUnknownError, PlanError
 from ..groups import ExperienceGroups
 from ..keys import ById, ByName, ByTag, MatchBy, without_id
 from ..models import ExperienceGroup, FrozenDict, NewExperienceGroup
@@ -119,7 +119,7 @@ class _StaleError(LosantError):
 
 
 class _SkippedError(LosantError):
-    advice = "Plan again once that is mended."
+    advice = "Plan again when that is fixed."
 
 
 def _other_than_wanted(change: Change, fields: Mapping[str, Any], group: ExperienceGroup) -> list[str]:
@@ -197,11 +197,14 @@ class _Engine:
     async def _outcome(self, step: Step, turn: Turn) -> ChangeOutcome:
         change = step.change
         if step.obstacle is not None:
+            self._scout.drop(step.place)
             return ChangeOutcome(change, "skipped", None, _SkippedError(step.obstacle))
         acts = {"create": self._create, "update": self._update, "delete": self._delete}
         try:
             group, is_new = await acts[change.action](step, turn)
         except _StaleError as error:
+            if turn.call.doubtful and change.action != "create":
+                raise OutcomeUnknownError(f"an earlier attempt may have been carried out; {error.message}") from error
             return ChangeOutcome(change, "stale", None, error)
         except ValueError as error:
             return ChangeOutcome(change, "failed", None, error)

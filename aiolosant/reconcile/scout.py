@@ -40,6 +40,12 @@ class Scout:
             self._ask(each)
         return await self._asked.pop(place)
 
+    def drop(self, place: int) -> None:
+        """Forget a create that will not be asked for."""
+        self._left.pop(place, None)
+        if task := self._asked.pop(place, None):
+            task.cancel()
+
     def close(self) -> None:
         """Look up nothing more."""
         self._left.clear()
