@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from aiolosant import ConfigurationError, LosantClient, NewExperienceGroup
+from aiolosant import ConfigurationError, NewExperienceGroup, RetryPolicy
 from aiolosant.emulator import Emulator
 from aiolosant.throttle import Pace, Slot, Throttle
+
+from .conftest import client_of
 
 
 class World:
@@ -134,10 +136,11 @@ def test_a_limit_is_found_though_nobody_has_to_wait_for_a_turn(workers: int, see
     assert world.taken(5, 20) >= 45
 
 
-async def test_a_batch_of_the_usual_size_finds_the_limit(emulator: Emulator, losant: LosantClient) -> None:
+async def test_a_batch_of_the_usual_size_finds_the_limit(emulator: Emulator) -> None:
     """Sixteen at a time, far more than the server takes: no group is given up for that."""
     emulator.rate_limit = 50
-    report = await losant.experience_groups.create_many(NewExperienceGroup(f"{n}") for n in range(100)).report()
+    async with client_of(emulator, retry=RetryPolicy(max_attempts=8)) as losant:
+        report = await losant.experience_groups.create_many(NewExperienceGroup(f"{n}") for n in range(100)).report()
     assert (report.created, report.failed) == (100, ())
     assert sum(request.status == 429 for request in emulator.requests) < 100
 
