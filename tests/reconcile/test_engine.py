@@ -610,7 +610,7 @@ async def test_cancelling_settles_what_is_on_the_wire(emulator: Emulator, losant
     records = [{"name": str(n)} for n in range(50)]
     plan = await make_plan(losant, records, by_name())
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.12):
+        async with asyncio.timeout(0.3):
             await carry_out(losant, plan, concurrency=4)
     posts = sum(request.method == "POST" for request in emulator.requests)
     assert 0 < posts < 50
