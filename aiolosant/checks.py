@@ -44,24 +44,19 @@ def check_id(argument: str, value: object) -> str:
         TypeError: It is not text.
         ValueError: It is any other text. Both messages name `argument`.
     """
-    if not isinstance(value, str):
-        raise TypeError(f"{argument} must be text, not {type(value).__name__}")
-    if not _ID.fullmatch(value):
-        raise ValueError(f"{argument} must be 24 hex digits, not {_quoted(value)}")
-    return plain(value)
+    return _check_form(argument, value, _ID, "24 hex digits")
 
 
 def check_tag_key(argument: str, value: object) -> str:
-    """`value` as plain text, if it is a tag key: 1 to 255 letters, digits, `_` or `-`.
+    """`value` as plain text, if it is a tag key; raises as `check_id`."""
+    return _check_form(argument, value, _TAG_KEY, "1 to 255 letters, digits, '_' or '-'")
 
-    Raises:
-        TypeError: It is not text.
-        ValueError: It is any other text. Both messages name `argument`.
-    """
+
+def _check_form(argument: str, value: object, form: re.Pattern[str], words: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{argument} must be text, not {type(value).__name__}")
-    if not _TAG_KEY.fullmatch(value):
-        raise ValueError(f"{argument} must be 1 to 255 letters, digits, '_' or '-', not {_quoted(value)}")
+    if not form.fullmatch(value):
+        raise ValueError(f"{argument} must be {words}, not {_quoted(value)}")
     return plain(value)
 
 

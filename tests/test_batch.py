@@ -620,3 +620,10 @@ async def test_an_input_that_swallows_a_cancellation_ends_all_the_same(losant: L
     if end == "aclose":
         (later,) = (await batch.report()).failed
         assert "not sent" in str(later.error)
+
+
+async def test_a_batch_that_is_closed_before_its_first_step_has_none(losant: LosantClient) -> None:
+    """As any other iterator that was closed."""
+    batch = losant.experience_groups.create_many(named(3))
+    await batch.aclose()
+    assert await anext(batch, None) is None

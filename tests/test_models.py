@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from aiolosant import DeviceTag, NewExperienceGroup
+from aiolosant import DeviceTag, ExperienceGroup, NewExperienceGroup
 from aiolosant.models import check_changes
 
 from .strategies import new_groups
@@ -103,3 +103,9 @@ def test_changes_tell_absent_from_none() -> None:
         check_changes({"nmae": "x"})
     with pytest.raises(ValueError, match="at least one change"):
         check_changes({})
+
+
+def test_a_group_has_its_id_under_both_of_the_apis_names() -> None:
+    """`experienceGroupId` is the same as `id`."""
+    group = ExperienceGroup(id="1" * 24, name="a")
+    assert group.experience_group_id == group.id

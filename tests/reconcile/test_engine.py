@@ -25,6 +25,7 @@ from aiolosant import (
     reconcile,
 )
 from aiolosant.emulator import Emulator, Fault
+from aiolosant.emulator.messages import ApiProblem
 from aiolosant.keys import MatchBy
 from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record
 
@@ -662,3 +663,25 @@ async def test_deletes_go_children_first_whatever_the_case_of_ids(losant: Losant
     changes = [Change("delete", (group.name,), group.id, {}, current=group) for group in (top, loud)]
     outcomes = [o async for o in reconcile.apply(groups, Plan(tuple(changes), 0, by_name()), concurrency=1)]
     assert [(o.change.path, o.status) for o in outcomes] == [(("below",), "done"), (("top",), "done")]
+
+
+async def test_what_is_skipped_does_not_keep_others_from_being_looked_up_together(
+    emulator: Emulator, losant: LosantClient
+) -> None:
+    """A hundred below a root that is refused, and three hundred more: as many lookups as hundreds."""
+    records = [{"id": "bad", "name": "bad", "groupTags": {TAG: "bad"}}]
+    records += [{"name": f"b{n}", "groupTags": {TAG: f"b{n}"}, "parentId": "bad"} for n in range(100)]
+    records += [{"name": f"g{n}", "groupTags": {TAG: f"g{n}"}} for n in range(300)]
+    plan = await make_plan(losant, records, by_tag(TAG))
+    create = emulator._store.create
+
+    def refuse(application_id: str, fields: Mapping[str, Any]) -> Any:
+        if fields["name"] == "bad":
+            raise ApiProblem(400, "Validation", "not this one")
+        return create(application_id, fields)
+
+    emulator._store.create = refuse  # type: ignore[method-assign]  # the server has its reasons
+    emulator.requests.clear()
+    statuses = Counter(outcome.status for outcome in await carry_out(losant, plan))
+    assert statuses == {"failed": 1, "skipped": 100, "done": 300}
+    assert sum(request.method == "GET" for request in emulator.requests) <= 8
