@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
-from aiolosant import LosantClient, LosantError
+from aiolosant import LosantClient, LosantError, NewExperienceGroup
 from aiolosant.emulator import Emulator, Fault, RequestRecord
 
 from .table import Row
@@ -30,6 +30,8 @@ async def run(scale: float) -> list[Row]:
     for name, latency in (("200 a second, 20 ms", 0.02), ("200 a second, 200 ms", 0.2)):
         for arm_name, arm in (("ours", _ours), ("fixed", _fixed)):
             rows.append(await _limited(name, arm_name, arm, latency, 30 * scale))
+    for concurrency in (4, 16, 64):
+        rows.append(await _batch(concurrency, int(1000 * scale)))
     rows += await _halved(40 * scale)
     rows += await _two_clients(40 * scale)
     rows += await _scattered(15 * scale)
@@ -113,6 +115,21 @@ async def _limited(scenario: str, arm_name: str, arm: Arm, latency: float, secon
         emulator.latency, emulator.rate_limit = latency, 200
         await arm(emulator, seconds)
         return _row(scenario, arm_name, "after 3 s", emulator.requests, WARM_UP, seconds, 200)
+
+
+async def _batch(concurrency: int, count: int) -> Row:
+    """A batch of creates against 50 a second, which few at a time exceed as well as many."""
+    _say(f"{count:,} creates, {concurrency} at a time")
+    async with Emulator() as emulator, _client(emulator) as losant:
+        emulator.rate_limit = 50
+        new = (NewExperienceGroup(f"{n}") for n in range(count))
+        before = asyncio.get_running_loop().time()
+        report = await losant.experience_groups.create_many(new, concurrency=concurrency).report()
+        seconds = asyncio.get_running_loop().time() - before
+        taken, refused = _rates(emulator.requests, 0, seconds)
+        row: Row = {"scenario": "50 a second, a batch", "arm": f"{concurrency} at a time", "stretch": "all"}
+        row |= {"taken a second": taken, "of the limit": f"{taken / 50:.1%}", "refused": f"{refused:.1%}"}
+        return row | {"given up": len(report.failed)}
 
 
 async def _halved(seconds: float) -> list[Row]:
