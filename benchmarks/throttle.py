@@ -30,8 +30,7 @@ async def run(scale: float) -> list[Row]:
     for name, latency in (("200 a second, 20 ms", 0.02), ("200 a second, 200 ms", 0.2)):
         for arm_name, arm in (("ours", _ours), ("fixed", _fixed)):
             rows.append(await _limited(name, arm_name, arm, latency, 30 * scale))
-    for concurrency in (4, 16, 64):
-        rows.append(await _batch(concurrency, int(1000 * scale)))
+    rows += [await _batch(concurrency, int(1000 * scale)) for concurrency in (4, 16, 64)]
     rows += await _halved(40 * scale)
     rows += await _two_clients(40 * scale)
     rows += await _scattered(15 * scale)
