@@ -15,8 +15,11 @@ Migrations are in `aiolosant.reconcile`, an embedded Losant is in `aiolosant.emu
 
 from typing import Any
 
-from .auth import TokenProvider
-from .batch import Batch
+from ._batch.batch import Batch
+from ._batch.outcome import BatchReport, Outcome
+from ._http.auth import TokenProvider
+from ._http.retry import RetryPolicy
+from ._paging.paginator import Paginator
 from .client import Application, LosantClient
 from .errors import (
     ApiError,
@@ -36,12 +39,9 @@ from .errors import (
     TransportError,
 )
 from .groups import ExperienceGroups
-from .keys import Identity, MatchBy, by_id, by_name, by_tag
+from .identity import Identity, MatchBy, by_id, by_name, by_tag
 from .models import DeviceTag, ExperienceGroup, GroupChanges, NewExperienceGroup, Page
-from .outcomes import BatchReport, Outcome
-from .paging import Paginator
 from .query import Q, Query
-from .retry import RetryPolicy
 
 __all__ = [
     "ApiError",

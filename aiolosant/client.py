@@ -14,19 +14,22 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from . import wire
-from .attempt import Request
-from .auth import Auth, TokenProvider
-from .call import Call
-from .checks import check_flag, check_id, check_range, check_seconds, check_text
+from ._batch.key_locks import KeyLocks
+from ._http import codec
+from ._http.auth import Auth, TokenProvider
+from ._http.connections import Connections
+from ._http.deadline import Deadline
+from ._http.endpoint import GroupsEndpoint
+from ._http.request import Request
+from ._http.retry import RetryPolicy
+from ._http.throttle import Throttle
+from ._http.transport import Transport
+from ._paging.numbered import paginated
+from ._paging.paginator import Paginator
+from ._validation import check_flag, check_id, check_range, check_seconds, check_text
 from .errors import ConfigurationError
 from .groups import ExperienceGroups
 from .models import Page
-from .pages import paginated
-from .paging import Paginator
-from .retry import RetryPolicy
-from .throttle import Throttle
-from .transport import Transport
 
 
 class LosantClient:
@@ -90,10 +93,11 @@ class LosantClient:
             raise ValueError("application_id or base_url is the token; the arguments have been mixed up")
         self._application_id = None if application_id is None else check_id("application_id", application_id)
         self._base_url = _checked_base_url(base_url, allow_http=allow_http)
+        self._locks = KeyLocks()
         self._transport = Transport(
             self._base_url,
             auth=auth,
-            session=session,
+            connections=Connections(session),
             timeout=timeout,
             retry=retry,
             throttle=Throttle(max_in_flight),
@@ -142,7 +146,9 @@ class LosantClient:
             TypeError: `application_id` is not text.
             ValueError: It is not 24 hex digits.
         """
-        return Application(self._transport, check_id("application_id", application_id))
+        application_id = check_id("application_id", application_id)
+        endpoint = GroupsEndpoint(self._transport, application_id)
+        return Application(application_id, ExperienceGroups(endpoint, self._locks))
 
     async def request(
         self, method: str, path: str, *, params: Mapping[str, str | int | float | bool] | None = None, json: Any = None
@@ -164,16 +170,16 @@ class LosantClient:
             ValueError: `path` is not a plain path, or `method` is not one of these and `POST` and `PATCH`.
         """
         method = _checked_method(method)
-        body = None if json is None else wire.encode_argument("json", json)
+        body = None if json is None else codec.encode_argument("json", json)
         request = Request(
-            method,
-            _checked_path(path),
-            wire.decode_any,
+            method=method,
+            path=_checked_path(path),
+            decode=codec.decode_any,
             params=_checked_params(params),
             body=body,
             idempotent=method in _IDEMPOTENT,
         )
-        return await self._transport.call(request)
+        return await self._transport.call(request, Deadline(self._transport.timeout))
 
     def paginate(
         self,
@@ -202,9 +208,10 @@ class LosantClient:
             raise ValueError("params must have neither page nor perPage; there are start_page= and per_page=")
 
         async def fetch(number: int, size: int) -> Page[dict[str, Any]]:
-            decode = functools.partial(wire.decode_any_page, number=number, per_page=size)
-            request = Request("GET", path, decode, params={**checked, "page": number, "perPage": size})
-            return await self._transport.call(request, Call(self._transport.timeout, patient=True))
+            decode = functools.partial(codec.decode_any_page, number=number, per_page=size)
+            params = {**checked, "page": number, "perPage": size}
+            request = Request(method="GET", path=path, decode=decode, params=params)
+            return await self._transport.call(request, Deadline(self._transport.timeout, patient=True))
 
         start_task = self._transport.start_task
         return paginated(
@@ -235,9 +242,9 @@ class Application:
         experience_groups: Its experience groups.
     """
 
-    def __init__(self, transport: Transport, application_id: str) -> None:
+    def __init__(self, application_id: str, experience_groups: ExperienceGroups) -> None:
         self.id = application_id
-        self.experience_groups = ExperienceGroups(transport, application_id)
+        self.experience_groups = experience_groups
 
     def __repr__(self) -> str:
         return f"<Application {self.id}>"

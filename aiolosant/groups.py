@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import functools
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Literal, Unpack
 
-from . import wire
-from .api import GroupsApi
-from .batch import Batch
-from .call import Call
-from .checks import check_flag, check_id, check_range, check_text
-from .creation import ExactlyOnce
-from .keys import Identity
-from .lookups import MOST_KEYS
-from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, Page
-from .outcomes import Outcome, Tally
-from .pages import MAX_PER_PAGE, KeysetPages, paginated
-from .paging import Paginator
+from ._batch.batch import Batch
+from ._batch.exactly_once import ExactlyOnce
+from ._batch.jobs import CreateMany
+from ._batch.key_locks import KeyLocks
+from ._batch.workers import Permit, Workers
+from ._http import codec
+from ._http.deadline import Deadline
+from ._http.endpoint import MAX_PER_PAGE, GroupsEndpoint
+from ._paging.keyset import KeysetPages
+from ._paging.numbered import paginated
+from ._paging.paginator import Paginator
+from ._validation import check_flag, check_id, check_range, check_text
+from .identity import Identity
+from .models import ExperienceGroup, GroupChanges, NewExperienceGroup
 from .query import Query
-from .run import BrokenOff, Run, Turn
-from .transport import Transport
 
 SortField = Literal["name", "id", "creationDate", "lastUpdated"]
 SortDirection = Literal["asc", "desc"]
 
 _SORT_FIELDS = ("name", "id", "creationDate", "lastUpdated")
 _SORT_DIRECTIONS = ("asc", "desc")
+# Seconds that the lookup of a batch waits for an asynchronous input to give more keys to share it with.
+_GATHER = 0.01
 
 
 class ExperienceGroups:
@@ -38,8 +41,10 @@ class ExperienceGroups:
     Every call that sends may raise the errors of `aiolosant.errors`; those of one verb are named with it.
     """
 
-    def __init__(self, transport: Transport, application_id: str) -> None:
-        self._api = GroupsApi(transport, application_id)
+    def __init__(self, endpoint: GroupsEndpoint, locks: KeyLocks) -> None:
+        self._endpoint = endpoint
+        self._transport = endpoint.transport
+        self._locks = locks
 
     def list(
         self,
@@ -84,18 +89,13 @@ class ExperienceGroups:
             raise ValueError("filter and query exclude each other; put the filter's condition into the query")
         if filter:
             params |= {"filterField": field, "filter": filter}
-        if condition:
-            params["query"] = wire.encode(condition).decode()
-
-        fetch = functools.partial(self._api.fetch_page, params)
-        start_task = self._api.transport.start_task
         return paginated(
-            fetch,
+            functools.partial(self._endpoint.fetch_page, params, condition),
             per_page=per_page,
             start_page=start_page,
             prefetch=prefetch,
-            path=self._api.path,
-            start_task=start_task,
+            path=self._endpoint.path,
+            start_task=self._transport.start_task,
         )
 
     def scan(
@@ -121,18 +121,10 @@ class ExperienceGroups:
         if after is not None:
             after = check_id("after", after).lower()
 
-        async def fetch(last: str | None, size: int) -> Page[ExperienceGroup]:
-            conditions = [condition] if condition else []
-            if last is not None:
-                conditions.append({"id": {"$gt": last}})
-            params: dict[str, str | int] = {"sortField": "id", "sortDirection": "asc"}
-            if conditions:
-                whole = conditions[0] if len(conditions) == 1 else {"$and": conditions}
-                params["query"] = wire.encode(whole).decode()
-            return await self._api.fetch_page(params, 0, size)
+        fetch = functools.partial(self._endpoint.fetch_page_after, condition)
 
         def open_pages(size: int) -> KeysetPages[ExperienceGroup]:
-            return KeysetPages(fetch, lambda group: group.id.lower(), per_page=size, after=after, path=self._api.path)
+            return KeysetPages(fetch, _id_of, per_page=size, after=after, path=self._endpoint.path)
 
         return Paginator(open_pages, per_page=per_page)
 
@@ -158,7 +150,7 @@ class ExperienceGroups:
             params["includeDirectDeviceCount"] = "true"
         if include_total_device_count:
             params["includeTotalDeviceCount"] = "true"
-        return await self._api.get(group_id, self._call(), params)
+        return await self._endpoint.get(group_id, Deadline(self._transport.timeout), params)
 
     async def create(self, group: NewExperienceGroup, *, unique_by: Identity | None = None) -> ExperienceGroup:
         """Create a group; returns it as the server made it.
@@ -179,14 +171,13 @@ class ExperienceGroups:
         if not isinstance(group, NewExperienceGroup):
             raise TypeError(f"group must be a NewExperienceGroup, not {type(group).__name__}")
         if unique_by is None:
-            return await self._api.transport.call(self._api.create_request(group))
-        once = self._api.exactly_once(unique_by, gather=False)
-        turn = Turn(self._call())
-        turn.call.start()
+            return await self._transport.call(self._endpoint.create_request(group), Deadline(self._transport.timeout))
+        once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=0)
+        permit = Permit(asyncio.Semaphore(0), self._transport.timeout, patient=False)
         try:
-            return (await once.create(group, turn))[0]
+            return (await once.create(group, once.key_of(group), permit)).group
         finally:
-            once.close()
+            once.lookups.close()
 
     async def update(self, group_id: str, **changes: Unpack[GroupChanges]) -> ExperienceGroup:
         """Change the given fields of a group; returns it as it is then.
@@ -201,7 +192,8 @@ class ExperienceGroups:
             TypeError: A field that does not exist or is of a wrong type, or None for one that cannot be cleared.
             ValueError: No change at all, one that breaks a limit, or `group_id` is not 24 hex digits.
         """
-        return await self._api.update(group_id, changes, self._call())
+        request = self._endpoint.update_request(group_id, changes)
+        return await self._transport.call(request, Deadline(self._transport.timeout))
 
     async def delete(self, group_id: str) -> None:
         """Delete a group. Its children go to its parent, or become roots.
@@ -212,7 +204,7 @@ class ExperienceGroups:
             TypeError: `group_id` is not text.
             ValueError: It is not 24 hex digits.
         """
-        await self._api.delete(group_id, self._call())
+        await self._endpoint.delete(group_id, Deadline(self._transport.timeout))
 
     def create_many(
         self,
@@ -241,61 +233,28 @@ class ExperienceGroups:
             raise TypeError(f"groups must be an iterable or async iterable of groups, not {type(groups).__name__}")
         check_range("concurrency", concurrency, 1)
         check_flag("ordered", ordered)
-        once = None if unique_by is None else self._api.exactly_once(unique_by, gather=True)
+        once = None
+        if unique_by is not None:
+            once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=_GATHER)
+        job = CreateMany(self._endpoint, once, concurrency=concurrency)
+        return Batch(Workers(groups, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
 
-        def begin(index: int, item: NewExperienceGroup | Mapping[str, Any]) -> Callable[[Turn], Awaitable[Outcome]]:
-            group = _to_new_group(item)
-            if once is not None:
-                once.claim(group)
-            return functools.partial(self._create_one, index, item, group, once)
 
-        tally = Tally()
-        run = Run(
-            groups,
-            begin,
-            _broken_off,
-            concurrency=concurrency,
-            transport=self._api.transport,
-            ordered=ordered,
-            fill=0 if once is None else MOST_KEYS,
-            on_outcome=tally.add,
-            report=tally.report,
-            at_end=(lambda: None) if once is None else once.close,
+def parts_of(groups: object) -> tuple[GroupsEndpoint, KeyLocks]:
+    """Return what an `ExperienceGroups` is made of, for `reconcile`, which makes the same calls.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(groups, ExperienceGroups):
+        raise TypeError(
+            f"groups must be the experience_groups of a client or an application, not {type(groups).__name__}"
         )
-        return Batch(run, tally)
-
-    def _call(self) -> Call:
-        return Call(self._api.transport.timeout)
-
-    async def _create_one(
-        self,
-        index: int,
-        item: NewExperienceGroup | Mapping[str, Any],
-        group: NewExperienceGroup,
-        once: ExactlyOnce | None,
-        turn: Turn,
-    ) -> Outcome:
-        is_new = True
-        if once is None:
-            await turn.take()
-            made = await self._api.transport.call(self._api.create_request(group), turn.call)
-        else:
-            made, is_new = await once.create(group, turn)
-        return Outcome(index, item, made, None, "created" if is_new else "existing")
+    return groups._endpoint, groups._locks  # noqa: SLF001 - of this module's own class
 
 
-def _broken_off(
-    index: int, item: NewExperienceGroup | Mapping[str, Any], error: BaseException, status: BrokenOff
-) -> Outcome:
-    return Outcome(index, item, None, error, status)
-
-
-def _to_new_group(item: object) -> NewExperienceGroup:
-    if isinstance(item, Mapping):
-        return wire.new_group(item)
-    if not isinstance(item, NewExperienceGroup):
-        raise TypeError(f"a group must be a NewExperienceGroup or a mapping, not {type(item).__name__}")
-    return item
+def _id_of(group: ExperienceGroup) -> str:
+    return group.id.lower()
 
 
 def _checked_filter(value: object) -> str:
@@ -310,7 +269,7 @@ def _checked_query(query: object) -> dict[str, Any]:
         return query.to_dict()
     if not isinstance(query, Mapping):
         raise TypeError(f"query must be a Query or a mapping, not {type(query).__name__}")
-    wire.encode_argument("query", query)  # what is no JSON is an error of this call, not of the first step
+    codec.encode_argument("query", query)  # what is no JSON is an error of this call, not of the first step
     return copy.deepcopy(dict(query))  # what the caller changes later is no part of it
 
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, NoReturn, TypeAlias, TypedDict, TypeVar
 import attrs
 from attrs import field
 
-from .checks import check_id, check_tag_key, check_text, plain
+from ._validation import check_id, check_tag_key, check_text, plain
 
 T = TypeVar("T")
 Field: TypeAlias = "attrs.Attribute[Any]"

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 
-from .checks import check_id, check_tag_key, check_text
+from ._validation import check_id, check_tag_key, check_text
 from .models import iso_text
 
 _MOST = 100

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from .served import served
+from .process import served
 from .table import Row
 
 SORT_FIELDS = ("name", "id", "creationDate", "lastUpdated")

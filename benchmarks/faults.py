@@ -18,7 +18,7 @@ import tenacity
 
 from aiolosant import LosantClient, NewExperienceGroup, RetryPolicy, by_name, by_tag
 from aiolosant.emulator import Emulator, Fault
-from aiolosant.keys import Identity
+from aiolosant.identity import Identity
 
 from .table import Row
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from aiolosant import LosantClient
 
-from .arms import Floor, Ours
-from .canned import APPLICATION_ID, TOKEN, canned
-from .served import spawned
+from .contenders import Floor, Ours
+from .process import spawned
+from .stub_server import APPLICATION_ID, TOKEN, stub_server
 from .table import Row
 
 IMPORTS = 15
@@ -68,7 +68,7 @@ async def _create(losant: LosantClient, count: int) -> None:
 
 def _peak(work: Callable[[LosantClient, int], Awaitable[None]], count: int) -> float:
     """Megabytes that some work took at most, above what the client had to begin with."""
-    with canned(count) as url, spawned(_measure, url, work, count) as megabytes:
+    with stub_server(count) as url, spawned(_measure, url, work, count) as megabytes:
         return float(megabytes)
 
 
@@ -109,7 +109,7 @@ def _imports() -> Row:
 
 async def _scan_cost(count: int, total: int) -> list[float]:
     """Microseconds a group, ours and the floor's, over `total` groups."""
-    with canned(count) as url:
+    with stub_server(count) as url:
         async with LosantClient(TOKEN, application_id=APPLICATION_ID, base_url=url) as losant, Floor.open(url) as floor:
             works: list[Callable[[], Awaitable[object]]] = [lambda: _scan(losant, count), lambda: floor.read(1000)]
             costs: list[list[float]] = [[], []]

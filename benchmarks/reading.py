@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiolosant import LosantClient
 
-from .served import served
+from .process import served
 from .table import Row
 
 

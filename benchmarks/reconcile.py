@@ -20,10 +20,10 @@ from typing import Any
 
 from aiolosant import LosantClient, NewExperienceGroup, by_name, by_tag, reconcile
 from aiolosant.emulator import Emulator, Fault
-from aiolosant.emulator.seed import synthetic
+from aiolosant.emulator.fixtures import synthetic
 
 from .faults import FAULTS, LATENESS
-from .served import served
+from .process import served
 from .table import Row
 
 KILLS = 10

@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from aiolosant.cli.commands import app
+from aiolosant.cli.app import app
 from aiolosant.emulator import Emulator
 
 
@@ -48,9 +48,8 @@ class Served:
 
     def groups(self, application_id: str | None = None) -> list[dict[str, Any]]:
         """All groups, by the server's own count."""
-        page = {"sort_field": "id", "descending": False, "name_glob": "", "query": None, "offset": 0, "limit": 10**6}
-        found = self.do(lambda: self.emulator._store.page(application_id or self.emulator.application_id, **page))
-        return list(found[0])
+        groups: list[dict[str, Any]] = self.do(lambda: self.emulator.groups(application_id=application_id))
+        return groups
 
     def paths(self, application_id: str | None = None) -> Counter[str]:
         """The paths of names of all groups."""

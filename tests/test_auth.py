@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aiolosant import AuthenticationError, ConfigurationError, NewExperienceGroup, by_name
-from aiolosant.auth import Auth, Secret
+from aiolosant._http.auth import Auth, Secret
 from aiolosant.emulator import Emulator
 
 from .conftest import client_of
@@ -147,7 +147,7 @@ async def test_a_straggler_does_not_throw_a_fresh_token_away() -> None:
     old = await auth.token()
     assert await auth.renew(old)
     assert await auth.renew(old)
-    assert (await auth.token()).reveal() == "new"
+    assert (await auth.token()).text == "new"
     assert provider.asked == 2
     assert "old" not in repr(old)
 

@@ -1,5 +1,6 @@
 """The command, as a user's shell runs it."""
 
+import asyncio
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 import aiolosant
 from aiolosant import cli
-from aiolosant.cli.commands import app
+from aiolosant.cli.app import app
 from aiolosant.emulator import Emulator
 
 COMMAND = [sys.executable, "-c", "from aiolosant.cli import main; main()"]
@@ -97,7 +98,7 @@ def test_every_command_has_an_example(command: str) -> None:
 def test_without_the_extra_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command is there without its extra, but only to say what is missing."""
     monkeypatch.setitem(sys.modules, "typer", None)
-    monkeypatch.delitem(sys.modules, "aiolosant.cli.commands")
+    monkeypatch.delitem(sys.modules, "aiolosant.cli.app")
     with pytest.raises(SystemExit, match=r"pip install 'aiolosant\[cli\]'"):
         cli.main()
 
@@ -108,11 +109,12 @@ def test_the_version_is_told() -> None:
     assert (result.exit_code, result.output) == (0, f"{aiolosant.__version__}\n")
 
 
-def test_a_file_that_another_emulator_has_open_is_told_of(tmp_path: Path) -> None:
+async def test_a_file_that_another_emulator_has_open_is_told_of(tmp_path: Path) -> None:
     """Two on one file would each have half of the groups."""
     data = tmp_path / "groups.db"
     other = Emulator(data=data)
-    result = CliRunner().invoke(app, ["emulator", "--data", str(data)])
-    other._store.close()
-    assert result.exit_code == 2
+    command = [sys.executable, "-m", "aiolosant", "emulator", "--data", str(data)]
+    result = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
+    await other.close()
+    assert result.returncode == 2
     assert "database is locked; another emulator is using it" in result.stderr

@@ -13,8 +13,8 @@ from aiolosant import (
     LosantClient,
     NewExperienceGroup,
     NotFoundError,
-    wire,
 )
+from aiolosant._http import codec
 from aiolosant.emulator import Emulator
 
 from .samples import sample_object
@@ -29,7 +29,7 @@ async def make(losant: LosantClient, *names: str) -> list[ExperienceGroup]:
 async def test_a_group_lives(losant: LosantClient) -> None:
     """Create, get, update, delete: each answer is the group as it is then."""
     groups = losant.experience_groups
-    new = wire.new_group(sample_object("group_post"))
+    new = codec.new_group(sample_object("group_post"))
     created = await groups.create(new)
     assert {name: getattr(created, name) for name in sample_fields(new)} == sample_fields(new)
     assert created.creation_date is not None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiolosant import Page, Paginator, ResponseFormatError, TransportError
-from aiolosant.pages import paginated
+from aiolosant._paging.numbered import paginated
 
 Fetch = Callable[[int, int], Coroutine[Any, Any, Page[int]]]
 

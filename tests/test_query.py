@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aiolosant import LosantClient, NewExperienceGroup, Q, Query
-from aiolosant.emulator.query import compile_query
+from aiolosant.emulator.query_sql import compile_query
 
 ID = "575ed78e7ae143cd83dc4aab"
 DATE = datetime(2022, 1, 30, 17, 18, 11, 911_000, tzinfo=UTC)

@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiolosant import RetryPolicy
-from aiolosant.retry import parse_retry_after
+from aiolosant import RateLimitError, RetryPolicy, TransportError
+from aiolosant._http.codec import decode_any
+from aiolosant._http.request import Request
+from aiolosant._http.response import Proof, Response
+from aiolosant._http.retry import parse_retry_after
 
+REQUEST = Request[Any](method="POST", path="/", decode=decode_any)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -97,4 +101,28 @@ def test_whether_to_send_again_and_when(
     attempts: int, asked: float | None, left: float, patient: bool, expected: float | None
 ) -> None:
     """By the attempts and the time that are left, and by what the server asks for."""
-    assert RetryPolicy().wait(attempts, 0.5, asked=asked, left=left, patient=patient) == expected
+    refusal = RateLimitError(429, "", "", None, None, retry_after=asked)
+    response = Response[Any](Proof.NOT_APPLIED, error=refusal, transient=True, status=429)
+    delay = RetryPolicy().delay_before_resending(
+        REQUEST, response, attempts=attempts, draw=0.5, left=left, patient=patient
+    )
+    assert delay == expected
+
+
+@pytest.mark.parametrize(
+    ("proof", "transient", "idempotent", "resent"),
+    [
+        (Proof.NOT_APPLIED, True, False, True),
+        (Proof.UNKNOWN, True, False, False),
+        (Proof.UNKNOWN, True, True, True),
+        (Proof.NOT_APPLIED, False, True, False),
+    ],
+)
+def test_what_may_have_been_applied_is_sent_again_only_if_that_does_no_harm(
+    proof: Proof, transient: bool, idempotent: bool, resent: bool
+) -> None:
+    """A create only if it was surely not applied; and nothing that will not change."""
+    response = Response[Any](proof, error=TransportError("cut"), transient=transient)
+    request = attrs.evolve(REQUEST, idempotent=idempotent)
+    delay = RetryPolicy().delay_before_resending(request, response, attempts=1, draw=0.5, left=60, patient=False)
+    assert (delay is not None) is resent

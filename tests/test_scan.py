@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiolosant import ExperienceGroup, LosantClient, NewExperienceGroup, Page, Paginator, Q, ResponseFormatError
+from aiolosant._http.endpoint import GroupsEndpoint
+from aiolosant._paging.keyset import KeysetPages
 from aiolosant.emulator import Emulator
-from aiolosant.emulator.store import TreeError
-from aiolosant.pages import KeysetPages
 
 from .conftest import client_of
 
@@ -20,31 +20,34 @@ EDITS = ["create", "delete", "rename", "move"]
 
 
 class Others:
-    """Whoever else works on the application: edits its groups at random, straight in the emulator's store."""
+    """Whoever else works on the application: edits its groups at random, on the server's side."""
 
     def __init__(self, emulator: Emulator, choose: random.Random) -> None:
-        self.store, self.application = emulator._store, emulator.application_id
+        self.emulator = emulator
         self.choose = choose
         self.there = [self.create() for _ in range(25)]
         self.lasting = set(self.there)
 
     def create(self) -> str:
-        name = "".join(self.choose.choices("abc", k=3))
-        return str(self.store.create(self.application, {"name": name})["id"])
+        (group_id,) = self.emulator.create_groups([{"name": self.name()}]).values()
+        return group_id
+
+    def name(self) -> str:
+        return "".join(self.choose.choices("abc", k=3))
 
     def edit(self, kind: str) -> None:
         group = self.choose.choice(self.there)
         if kind == "create":
             self.there.append(self.create())
         elif kind == "delete" and len(self.there) > 5:
-            self.store.delete(self.application, group)
+            self.emulator.delete_group(group)
             self.there.remove(group)
             self.lasting.discard(group)
         elif kind == "rename":
-            self.store.update(self.application, group, {"name": "".join(self.choose.choices("abc", k=3))})
+            self.emulator.update_group(group, {"name": self.name()})
         elif kind == "move":
-            with contextlib.suppress(TreeError):  # under itself or one below
-                self.store.update(self.application, group, {"parentId": self.choose.choice(self.there)})
+            with contextlib.suppress(ValueError):  # under itself or one below
+                self.emulator.update_group(group, {"parentId": self.choose.choice(self.there)})
 
 
 async def walk(pages: Paginator[Any], others: Others, edits: list[list[str]]) -> Counter[str]:
@@ -144,7 +147,7 @@ async def test_a_server_that_does_not_sort_by_id_is_noticed(
     async def unsorted(*_args: object) -> Page[Any]:
         return Page(tuple(reversed(two)), 0, 2, 2)
 
-    monkeypatch.setattr(groups._api, "fetch_page", unsorted)
+    monkeypatch.setattr(GroupsEndpoint, "fetch_page", unsorted)
     with pytest.raises(ResponseFormatError, match="no progress"):
         await groups.scan().to_list()
 

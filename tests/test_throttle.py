@@ -5,12 +5,15 @@ import heapq
 import math
 import random
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from aiolosant import ConfigurationError, NewExperienceGroup, RetryPolicy
+from aiolosant._http.deadline import Deadline
+from aiolosant._http.pace import Pace
+from aiolosant._http.throttle import Slot, Throttle
 from aiolosant.emulator import Emulator
-from aiolosant.throttle import Pace, Slot, Throttle
 
 from .conftest import client_of
 
@@ -233,80 +236,112 @@ def test_a_wave_is_counted_once() -> None:
     assert pace.rate == cut_to
 
 
-async def test_turns_come_in_order_and_a_cancelled_one_is_not_lost() -> None:
-    """First come, first served; who is cancelled in the queue, or just when its turn came, blocks nobody."""
+def slot(throttle: Throttle, *, urgent: bool = False) -> AbstractAsyncContextManager[Slot]:
+    return throttle.slot(Deadline(60), urgent=urgent)
+
+
+async def test_slots_are_granted_in_order_and_a_cancelled_wait_takes_none() -> None:
+    """First come, first served; who is cancelled while it waits, or just when its slot was granted, blocks nobody."""
     throttle = Throttle(1)
     order: list[int] = []
+    gates = [asyncio.Event() for _ in range(6)]
 
-    async def take(n: int) -> Slot:
-        slot = await throttle.acquire()
-        order.append(n)
-        return slot
+    async def take(n: int) -> None:
+        async with slot(throttle):
+            order.append(n)
+            await gates[n].wait()
 
-    first = await take(0)
-    tasks = [asyncio.create_task(take(n)) for n in range(1, 5)]
+    tasks = [asyncio.create_task(take(n)) for n in range(5)]
     await asyncio.sleep(0)
-    tasks[0].cancel()
-    throttle.release(first, refused=False)  # the turn of task 1 comes and goes to task 2
-    tasks[2].cancel()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    throttle.release(await tasks[1], refused=None)
-    throttle.release(await tasks[3], refused=False)
+    tasks[1].cancel()
+    gates[0].set()
+    await tasks[0]  # the slot of task 1 goes to task 2
+    tasks[3].cancel()
+    gates[2].set()
+    await tasks[2]
+    gates[4].set()
+    await tasks[4]
     assert order == [0, 2, 4]
+    gates[5].set()
     await take(5)
 
 
-async def test_a_turn_that_comes_with_a_cancellation_is_given_back() -> None:
-    """A caller that is cancelled in the same tick as its turn comes does not keep the slot."""
+async def test_what_is_urgent_goes_first() -> None:
+    """It need not queue behind those that were there before."""
     throttle = Throttle(1)
-    first = await throttle.acquire()
-    late = asyncio.create_task(throttle.acquire())
-    await asyncio.sleep(0)
-    throttle.release(first, refused=False)
+    order: list[str] = []
+
+    async def take(name: str, *, urgent: bool) -> None:
+        async with slot(throttle, urgent=urgent):
+            order.append(name)
+
+    async with slot(throttle):
+        tasks = [asyncio.create_task(take(name, urgent=name == "urgent")) for name in ("a", "b", "urgent")]
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert order == ["urgent", "a", "b"]
+
+
+async def test_a_slot_that_is_granted_with_a_cancellation_is_given_back() -> None:
+    """A caller that is cancelled in the same tick as its slot is granted does not keep it."""
+    throttle = Throttle(1)
+
+    async def take() -> None:
+        async with slot(throttle):
+            pytest.fail("it was cancelled")
+
+    async with slot(throttle):
+        late = asyncio.create_task(take())
+        await asyncio.sleep(0)
     late.cancel()
     with pytest.raises(asyncio.CancelledError):
         await late
-    throttle.release(await throttle.acquire(), refused=False)
+    async with slot(throttle):
+        pass
 
 
-async def test_closing_turns_away_all_that_wait() -> None:
+async def test_closing_turns_away_all_that_wait_and_all_that_come_later() -> None:
     """Nobody waits for ever for a client that is closed."""
     throttle = Throttle(1)
-    await throttle.acquire()
-    waiting = asyncio.create_task(throttle.acquire())
-    await asyncio.sleep(0)
-    throttle.close()
-    with pytest.raises(ConfigurationError, match="closed"):
-        await waiting
+
+    async def take() -> None:
+        async with slot(throttle):
+            pytest.fail("it was closed")
+
+    async with slot(throttle):
+        waiting = asyncio.create_task(take())
+        await asyncio.sleep(0)
+        throttle.close()
+        with pytest.raises(ConfigurationError, match="closed"):
+            await waiting
+        with pytest.raises(ConfigurationError, match="closed"):
+            await take()
 
 
 async def test_a_pause_holds_everything_back() -> None:
-    """While the server asked for a pause nothing starts; it teaches nothing about the rate."""
+    """While the server asked for a pause nothing starts."""
+    loop = asyncio.get_running_loop()
     throttle = Throttle(4)
+    before = loop.time()
     throttle.pause(0.03)
-    before = asyncio.get_running_loop().time()
-    slot = await throttle.acquire()
-    assert slot.waited
-    assert slot.started - before >= 0.029
-    throttle.release(slot, refused=False)
+    async with slot(throttle) as granted:
+        granted.refused = False
+        assert loop.time() - before >= 0.029
 
 
-async def test_a_pause_teaches_nothing_about_the_rate() -> None:
+def test_time_in_which_nobody_waits_is_not_counted() -> None:
     """The time that the server asked to wait is not time in which it answered slowly."""
-    throttle = Throttle(64)
-    begin = asyncio.get_running_loop().time()
-    slots = [await throttle.acquire() for _ in range(16)]
-    waiting = [asyncio.create_task(throttle.acquire()) for _ in range(16)]
-    await asyncio.sleep(0.02)
-    throttle.pause(0.2)
-    await asyncio.sleep(0.21)
-    throttle.release(slots[0], refused=False)
-    elapsed = asyncio.get_running_loop().time() - begin
-    counted = throttle._pace._current.seconds
-    assert 0.015 < counted <= elapsed - 0.19
-    throttle.close()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    paces = [Pace(64), Pace(64)]
+    for pace, paused in zip(paces, (0.0, 100.0), strict=True):
+        pace.tick(0, waited=False)
+        for _ in range(16):
+            pace.start(0)
+        pace.tick(0.5, waited=True)
+        pace.tick(0.5 + paused, waited=False)
+        pace.tick(1.0 + paused, waited=True)
+        for _ in range(16):
+            pace.end(1.0 + paused, 0, refused=True, waiting=True)
+    assert paces[0].rate == paces[1].rate < math.inf
 
 
 def test_a_lone_caller_before_the_rush_teaches_nothing() -> None:

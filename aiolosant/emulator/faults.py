@@ -60,6 +60,11 @@ class Faults:
             raise ValueError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
         self._script.append(_Scripted(fault, times, method and method.upper()))
 
+    def withdraw(self) -> None:
+        """Let no request meet a fault any more."""
+        self._script.clear()
+        self._chances = {}
+
     def draw(self, chances: Mapping[Fault, float], seed: int | None) -> None:
         """From now on let each request meet a fault with its probability."""
         if not isinstance(chances, Mapping) or not all(isinstance(fault, Fault) for fault in chances):

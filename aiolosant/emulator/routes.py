@@ -12,7 +12,8 @@ import msgspec
 from aiohttp import web
 
 from .globbing import glob_matches
-from .messages import (
+from .query_sql import QueryError
+from .schemas import (
     ID,
     MEMBER_PARAMETERS,
     ApiProblem,
@@ -25,7 +26,6 @@ from .messages import (
     read_query,
     validation,
 )
-from .query import QueryError
 from .store import Group, Store, TreeError
 
 logger = logging.getLogger("aiolosant.emulator")
@@ -144,7 +144,7 @@ async def _list(request: web.Request) -> web.Response:
         {
             "_type": "experienceGroups",
             **({"_links": {"self": {"href": request.path_qs}}} if links else {}),
-            "items": [_written(group, links=links) for group in groups],
+            "items": [written(group, links=links) for group in groups],
             "count": len(groups),
             "totalCount": total,
             "page": wanted.page,
@@ -164,7 +164,7 @@ async def _create(request: web.Request) -> web.Response:
     fields = read_post(await request.read())
     try:
         group = request.app[STORE].create(application_id, fields)
-        return _json(_written(group, links=_wants_links(request)), 201)
+        return _json(written(group, links=_wants_links(request)), 201)
     except TreeError as problem:
         raise validation(str(problem)) from None
 
@@ -188,7 +188,7 @@ async def _get(request: web.Request) -> web.Response:
         group["directDeviceCount"] = len(store.device_ids(application_id, group["id"], descendants=False))
     if wanted.include_total_device_count:
         group["totalDeviceCount"] = len(store.device_ids(application_id, group["id"], descendants=True))
-    return _json(_written(group, links=_wants_links(request)))
+    return _json(written(group, links=_wants_links(request)))
 
 
 async def _update(request: web.Request) -> web.Response:
@@ -201,7 +201,7 @@ async def _update(request: web.Request) -> web.Response:
         raise validation(str(problem)) from None
     if group is None:
         raise _no_group()
-    return _json(_written(group, links=_wants_links(request)))
+    return _json(written(group, links=_wants_links(request)))
 
 
 async def _delete(request: web.Request) -> web.Response:
@@ -237,7 +237,8 @@ def _wants_links(request: web.Request) -> bool:
     return request.query.get("_links") != "false"
 
 
-def _written(group: Group, *, links: bool) -> Group:
+def written(group: Group, *, links: bool = False) -> Group:
+    """Return a group of the store as the API writes it."""
     path = f"/applications/{group['applicationId']}/experience/groups/{group['id']}"
     return {
         "_type": "experienceGroup",

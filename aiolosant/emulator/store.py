@@ -5,7 +5,6 @@ Field names are the API's. Dates are milliseconds since 1970.
 
 from __future__ import annotations
 
-import itertools
 import os
 import sqlite3
 import time
@@ -15,44 +14,12 @@ from typing import Any
 
 import msgspec
 
-from .globbing import glob_matches
-from .messages import ID
-from .order import Order
-from .query import QueryError, compile_query, text_matches
-from .seed import checked_fields
+from .database import object_ids, open_database
+from .fixtures import checked_fields
+from .query_sql import QueryError, compile_query
+from .schemas import ID
+from .sorted_index import Order
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS applications (id TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, scopes TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS groups (
-    id TEXT PRIMARY KEY,
-    application_id TEXT NOT NULL REFERENCES applications,
-    name TEXT NOT NULL,
-    parent_id TEXT REFERENCES groups,
-    creation_date INTEGER NOT NULL,
-    last_updated INTEGER NOT NULL,
-    fields TEXT NOT NULL  -- JSON object of all that nothing is looked up by
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS groups_by_id ON groups (application_id, id);
-CREATE INDEX IF NOT EXISTS groups_by_name ON groups (application_id, name, id);
-CREATE INDEX IF NOT EXISTS groups_by_creation_date ON groups (application_id, creation_date, id);
-CREATE INDEX IF NOT EXISTS groups_by_last_updated ON groups (application_id, last_updated, id);
-CREATE INDEX IF NOT EXISTS groups_by_parent ON groups (parent_id);
-CREATE TABLE IF NOT EXISTS members (
-    id TEXT PRIMARY KEY,
-    application_id TEXT NOT NULL REFERENCES applications,
-    kind TEXT NOT NULL,
-    fields TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS members_by_kind ON members (application_id, kind, id);
-CREATE TABLE IF NOT EXISTS tags (
-    group_id TEXT NOT NULL REFERENCES groups,
-    key TEXT NOT NULL,
-    value TEXT NOT NULL,
-    PRIMARY KEY (group_id, key)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS tags_by_value ON tags (key, value, group_id);
-"""
 _COLUMNS = "id, application_id, name, parent_id, creation_date, last_updated, fields"
 _SORT_COLUMNS = {"id": "id", "name": "name", "creationDate": "creation_date", "lastUpdated": "last_updated"}
 _EMPTY: dict[str, Any] = {
@@ -64,6 +31,7 @@ _EMPTY: dict[str, Any] = {
     "deviceQueryJson": None,
 }
 _MAX_ANCESTORS = 1000
+_MOST_BOUND = 10_000  # SQLite's own limit of values in a statement is 32,766
 
 Group = dict[str, Any]
 
@@ -77,22 +45,12 @@ class Store:
 
     Args:
         path: A file that keeps them, or None for memory.
+        ids: Where the ids of what is made come from; None for ids that grow with time.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=0.5)
-        # What has been committed to the write-ahead log survives the process being killed. Exclusive, because another
-        # process that wrote would not be seen in the orders that are kept here.
-        pragmas = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"
-        try:
-            self._db.executescript(f"{pragmas}; {_SCHEMA}")
-        except sqlite3.Error:
-            self._db.close()
-            raise
-        self._db.create_function("glob_matches", 2, glob_matches, deterministic=True)
-        self._db.create_function("text_matches", 4, text_matches, deterministic=True)
-        self._db.create_function("fold", 1, str.casefold, deterministic=True)
-        self._new_id = _object_ids()
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, ids: Iterator[str] | None = None) -> None:
+        self._db = open_database(path)
+        self._new_id = object_ids() if ids is None else ids
         self._orders: dict[tuple[str, str], Order] = {}  # by application and field, once they are asked for
 
     def close(self) -> None:
@@ -114,6 +72,10 @@ class Store:
         """The scopes of a token; None if there is no such token."""
         row = self._db.execute("SELECT scopes FROM tokens WHERE token = ?", (token,)).fetchone()
         return set(row[0].split()) if row else None
+
+    def remove_token(self, token: str) -> None:
+        """Accept a token no more."""
+        self._db.execute("DELETE FROM tokens WHERE token = ?", (token,))
 
     def first_token(self) -> str | None:
         """The oldest token, or None."""
@@ -147,6 +109,11 @@ class Store:
         for field, order in self._orders_of(application_id):
             order.add(group[field], group_id)
         return group
+
+    def groups(self, application_id: str) -> list[Group]:
+        """All groups of an application, by ascending id."""
+        rows = self._db.execute("SELECT id FROM groups WHERE application_id = ? ORDER BY id", (application_id,))
+        return self._groups([row[0] for row in rows])
 
     def has_groups(self) -> bool:
         """Whether there is any group."""
@@ -334,8 +301,11 @@ class Store:
         return [(field, order) for (owner, field), order in self._orders.items() if owner == application_id]
 
     def _groups(self, ids: list[str]) -> list[Group]:
-        select = f"SELECT {_COLUMNS} FROM groups WHERE id IN ({', '.join('?' * len(ids))})"  # noqa: S608 - values are bound
-        rows = {row[0]: row for row in self._db.execute(select, ids)}
+        rows: dict[str, tuple[Any, ...]] = {}
+        for start in range(0, len(ids), _MOST_BOUND):
+            some = ids[start : start + _MOST_BOUND]
+            select = f"SELECT {_COLUMNS} FROM groups WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608 - values are bound
+            rows |= {row[0]: row for row in self._db.execute(select, some)}
         parents: dict[str, str | None] = {}
         return [self._group(rows[group_id], parents) for group_id in ids]
 
@@ -387,10 +357,3 @@ def _behind(query: object) -> str | None:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _object_ids() -> Iterator[str]:
-    """Ids as MongoDB makes them: seconds, five bytes of the process, a counter; they grow with time."""
-    process = os.urandom(5).hex()
-    for n in itertools.count():
-        yield f"{time.time_ns() // 1_000_000_000:08x}{process}{n & 0xFFFFFF:06x}"

@@ -7,11 +7,12 @@ async for outcome in reconcile.apply(groups, plan, concurrency=32):
     ...
 """
 
-from .diff import compare
-from .engine import Applying, apply, plan
-from .model import Change, ChangeOutcome, Plan, Record
-from .records import read_records
-from .writing import RecordWriter
+from .apply import Applying, apply
+from .make_plan import plan
+from .plan import Change, ChangeOutcome, Plan, Record
+from .planner import compare
+from .readers import read_records
+from .writers import RecordWriter
 
 __all__ = [
     "Applying",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import attrs
 
 from ..models import normal_id
-from .model import Change
+from .plan import Change
 
 
 @attrs.frozen
@@ -79,9 +79,13 @@ class Schedule:
             obstacle = self._obstacle_to_deletes or obstacle
         return Step(place, change, obstacle)
 
+    def urgency(self, place: int) -> int:
+        """Return how urgent a change is; the smallest number comes first."""
+        return -self._chains[place]
+
     def by_urgency(self) -> list[int]:
         """The places of all changes, those with the longest chains behind them first."""
-        return sorted(range(len(self._changes)), key=lambda place: (-self._chains[place], place))
+        return sorted(range(len(self._changes)), key=lambda place: (self.urgency(place), place))
 
     def ended(self, place: int, *, ok: bool) -> None:
         """Note that a change has ended, and whether all is as it wanted."""
@@ -111,4 +115,4 @@ class Schedule:
 
     def _look_at(self, place: int) -> None:
         if not self._missing[place]:
-            heapq.heappush(self._ready, (-self._chains[place], place))
+            heapq.heappush(self._ready, (self.urgency(place), place))

@@ -208,13 +208,13 @@ def serving(data: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]
         process.communicate()
 
 
-def test_a_file_has_one_emulator(tmp_path: Path) -> None:
+async def test_a_file_has_one_emulator(tmp_path: Path) -> None:
     """A second emulator on the same file, or one on a file that is no database, says so instead of starting."""
     data = tmp_path / "groups.db"
     emulator = Emulator(data=data)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         Emulator(data=data)
-    emulator._store.close()
+    await emulator.close()
     data.write_text("no database at all, but text of some length" * 100)
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):
         Emulator(data=data)

@@ -1,5 +1,6 @@
 """Advanced queries: the emulator's SQL against a plain evaluation of the same query."""
 
+import itertools
 import json
 from datetime import datetime
 from typing import Any
@@ -8,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiolosant.emulator.query import QueryError, compile_query
+from aiolosant.emulator.query_sql import QueryError, compile_query
 from aiolosant.emulator.store import Store
 
 from .api import Api
 
 NAMES = ["Acme", "acme two", "Beta", "", "Köln", "KÖLN 2", "a%b", "a_b"]
 VALUES = ["eu", "us", "EU"]
+APPLICATION = "a" * 24
 IDS = [f"{n:024x}" for n in range(1, 7)]
 
 
@@ -130,9 +132,8 @@ queries = st.recursive(
 @pytest.fixture(scope="module")
 def store() -> Any:
     """A small forest with all kinds of fields, and the groups in it."""
-    store = Store()
+    store = Store(ids=itertools.chain([APPLICATION], IDS))
     application = store.create_application()
-    store._new_id = iter(IDS)
     groups: list[dict[str, Any]] = []
     for n in range(len(IDS)):
         new: dict[str, Any] = {"name": NAMES[n] or "x"}

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_tag, reconcile, wire
+from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_tag, reconcile
+from aiolosant._http import codec
 from aiolosant.models import FrozenDict
-from aiolosant.reconcile.shapes import to_object, to_record, to_row
+from aiolosant.reconcile.codec import to_object, to_record, to_row
 
 from .. import strategies as own
 
@@ -108,7 +109,7 @@ def test_losants_own_list_is_read(tmp_path: Path) -> None:
         (
             "a.jsonl",
             b'{"name": "a"\n{"name": 1}\n[]\n',
-            ["line 1: not valid JSON", "line 2: Expected", "line 3: "],
+            ["line 1: not valid JSON", "line 2: name must be text", "line 3: "],
         ),
         ("a.jsonl", b'{"name": "a", "color": 1}', ["line 1: there is no field 'color'"]),
         ("a.jsonl", b'{"id": 7, "name": "a"}', ["line 1: id must be text and not empty, not 7"]),
@@ -226,7 +227,7 @@ def test_a_record_keeps_its_shape() -> None:
     record = to_record(mapping)
     assert to_object(record) == mapping
     assert record.fields["device_tags"] == (DeviceTag(key="a"),)
-    assert set(wire.FIELDS) >= set(mapping) - {"id"}
+    assert set(codec.FIELDS) >= set(mapping) - {"id"}
 
 
 @pytest.mark.parametrize("name", ["groups.csv", "groups.jsonl"])

@@ -1,0 +1,239 @@
+"""The exactly-once create: look up, send, settle what is unknown, send again only what is surely not there.
+
+Losant has no idempotency keys, so that a create whose response was lost can only be settled by looking for the group.
+That takes something to know it by (an `Identity`), and reads that see what was written, after `settle_time` at most.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import urllib.parse
+from collections.abc import Hashable, Sequence
+
+import attrs
+
+from .._http import codec
+from .._http.endpoint import GroupsEndpoint
+from .._http.transport import locate
+from ..errors import DuplicateGroupError, LosantError, OutcomeUnknownError
+from ..identity import ByName, ByTag, Identity
+from ..models import ExperienceGroup, NewExperienceGroup
+from .key_locks import KeyLock, KeyLocks
+from .lookup import Lookups
+from .workers import Permit
+
+logger = logging.getLogger("aiolosant")
+
+# What surely fits into a request line of 8 KiB.
+_MOST_BYTES = 6000
+
+
+@attrs.frozen
+class Found:
+    """What a lookup found under one key.
+
+    Attributes:
+        groups: The groups with this key, oldest first.
+        lock: The lock of the key, which is kept from being discarded meanwhile.
+        creates: `KeyLock.creates` when the question was asked.
+    """
+
+    groups: list[ExperienceGroup]
+    lock: KeyLock
+    creates: int
+
+
+@attrs.frozen
+class Created:
+    """How an exactly-once create ended.
+
+    Attributes:
+        group: The group that is there now.
+        is_new: Whether this create made it; otherwise it was there before.
+        was_answered: Whether the server's response to the create says so; otherwise it was found by looking.
+    """
+
+    group: ExperienceGroup
+    is_new: bool
+    was_answered: bool
+
+
+class ExactlyOnce:
+    """Creates groups of which there must be one each.
+
+    Args:
+        endpoint: Makes the requests.
+        identity: What tells a group from others.
+        locks: The locks of the client.
+        gather: Seconds that a lookup waits for others to share its query.
+
+    Attributes:
+        lookups: What was looked up, and is expected to be.
+
+    Raises:
+        TypeError: `identity` is neither `by_name()` nor `by_tag(key)`.
+    """
+
+    def __init__(self, endpoint: GroupsEndpoint, identity: Identity, locks: KeyLocks, *, gather: float) -> None:
+        if not isinstance(identity, ByName | ByTag):
+            raise TypeError(f"unique_by must be by_name() or by_tag(key), not {type(identity).__name__}")
+        self._endpoint = endpoint
+        self._transport = endpoint.transport
+        self._identity = identity
+        self._locks = locks
+        self.lookups: Lookups[Hashable, Found] = Lookups(self._look_up, self._transport, gather=gather)
+
+    def key_of(self, group: NewExperienceGroup) -> Hashable:
+        """Return what a group is known by.
+
+        Raises:
+            ValueError: It has nothing of the kind.
+        """
+        key = self._identity.key_of(group)
+        if key is None:
+            raise ValueError(f"group {group.name!r} has nothing to know it by: {self._identity!r}")
+        return key
+
+    def describe(self, key: Hashable) -> str:
+        """Return a key in words."""
+        return self._identity.describe(key)
+
+    async def create(self, group: NewExperienceGroup, key: Hashable, permit: Permit, *, fresh: bool = False) -> Created:
+        """Return the group, created unless it is there already.
+
+        Args:
+            group: What there must be one of.
+            key: What it is known by, as `key_of` says.
+            permit: Its permit to be under way.
+            fresh: Whether it cannot be there yet, so that it is sent without a lookup.
+
+        Raises:
+            DuplicateGroupError: There are several with this key, from before or because a lost write landed late.
+            OutcomeUnknownError: It could not be settled whether the group was made.
+            LosantError: Any other: the group was surely not made.
+        """
+        lock, settled = self._lock(key), False
+        try:
+            doubt = await lock.take(permit.deadline)
+            try:
+                there = None if fresh and not doubt else await self._find_before(key, lock, doubt, permit)
+                if there is not None:
+                    return Created(there, is_new=False, was_answered=False)
+                created = await self._send(group, key, permit, fresh=fresh)
+                settled = True
+                return created
+            finally:
+                if permit.sent.attempts:
+                    lock.creates += 1
+                if permit.sent.in_doubt and not settled:
+                    lock.doubt(self._transport.retry.settle_time)
+                lock.release()
+        except LosantError as error:
+            locate(error, "POST", self._endpoint.path, permit.sent)
+            raise
+
+    async def _find_before(self, key: Hashable, lock: KeyLock, doubt: float, permit: Permit) -> ExperienceGroup | None:
+        """Look for the group before it is sent; for `doubt` seconds an earlier write may still land."""
+        deadline = permit.deadline
+        found = await deadline.wait_for_turn(self.lookups.find(key))
+        if found.creates != lock.creates:  # the question was asked before or during that
+            found = await deadline.wait_for_turn(self.lookups.find_anew(key))
+        there = self._only(key, found)
+        if there is None and doubt:
+            await deadline.wait_for_turn(self._transport.sleep(doubt))
+            there = self._only(key, await deadline.wait_for_turn(self.lookups.find_anew(key)))
+        return there
+
+    async def _send(self, group: NewExperienceGroup, key: Hashable, permit: Permit, *, fresh: bool) -> Created:
+        precondition = None if fresh else functools.partial(self._check_absent, key)
+        request = self._endpoint.create_request(group, precondition)
+        retry = self._transport.retry
+        doubt: OutcomeUnknownError | None = None
+        while True:
+            try:
+                made = await self._transport.call(request, permit.deadline, permit.sent)
+            except OutcomeUnknownError as error:
+                doubt = error
+            except _ThereError as error:
+                return Created(error.group, is_new=doubt is not None, was_answered=False)
+            except Exception as error:
+                if doubt is None:
+                    raise
+                # This attempt made nothing (perhaps the token provider failed), but an earlier one may still land.
+                raise _still_unknown(doubt, "then", error) from error
+            else:
+                if doubt is not None:  # an attempt before may have landed late as well
+                    await self._settle(key, permit, doubt, retry.settle_time)
+                return Created(made, is_new=True, was_answered=True)
+            if there := await self._settle(key, permit, doubt, 0.0, retry.settle_time):
+                return Created(there, is_new=True, was_answered=False)
+            if permit.sent.attempts >= retry.max_attempts:
+                raise doubt
+            logger.warning("%s: not there, so resending", doubt.message)
+            await permit.take()
+
+    async def _settle(
+        self, key: Hashable, permit: Permit, doubt: OutcomeUnknownError, *waits: float
+    ) -> ExperienceGroup | None:
+        """Look for what may have been made, after each of these waits. Others may have the permit meanwhile."""
+        if permit.deadline.expired:
+            raise doubt
+        permit.give_up()
+        try:
+            for wait in waits:
+                await permit.deadline.wait_for(self._transport.sleep(wait))
+                # A lookup has a time of its own; an item of a batch must not lose its time to a pause of the server's.
+                found = await permit.deadline.wait_for_turn(self.lookups.find_anew(key, settling=True))
+                if there := self._only(key, found):
+                    return there
+        except DuplicateGroupError:
+            raise
+        except Exception as error:
+            raise _still_unknown(doubt, "looking for it", error) from error
+        return None
+
+    async def _check_absent(self, key: Hashable) -> None:
+        """Before what was refused is sent again: others had time to create it."""
+        if there := self._only(key, await self.lookups.find_anew(key)):
+            raise _ThereError(there)
+
+    def _only(self, key: Hashable, found: Found) -> ExperienceGroup | None:
+        if len(found.groups) > 1:
+            ids = tuple(group.id for group in found.groups)
+            raise DuplicateGroupError(f"{len(ids)} groups have the {self.describe(key)}: {', '.join(ids)}", ids)
+        return found.groups[0] if found.groups else None
+
+    async def _look_up(self, keys: Sequence[Hashable]) -> dict[Hashable, Found]:
+        found: dict[Hashable, Found] = {}
+        for key in keys:
+            lock = self._lock(key)
+            found[key] = Found([], lock, lock.creates)
+        left = list(keys)
+        while left:
+            query = self._identity.query(some := left)
+            while len(some) > 1 and len(urllib.parse.quote(codec.encode(query))) > _MOST_BYTES:
+                some = some[: len(some) * 3 // 4]
+                query = self._identity.query(some)
+            left = left[len(some) :]
+            for group in await self._endpoint.find_all(query):
+                if (key := self._identity.key_of(group)) in found:
+                    found[key].groups.append(group)
+        return found
+
+    def _lock(self, key: Hashable) -> KeyLock:
+        # One application is the same, however its id is written.
+        return self._locks[self._endpoint.path.lower(), self._identity, key]
+
+
+class _ThereError(Exception):
+    """Ends a call that would have created what is there."""
+
+    def __init__(self, group: ExperienceGroup) -> None:
+        super().__init__(group)
+        self.group = group
+
+
+def _still_unknown(doubt: OutcomeUnknownError, when: str, error: Exception) -> OutcomeUnknownError:
+    reason = error.message if isinstance(error, LosantError) else str(error)
+    return OutcomeUnknownError(f"{doubt.message}; {when}: {reason}")

@@ -1,0 +1,156 @@
+"""Looks things up by key, many keys in one query, and remembers what was found for as long as that may be relied on."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+import attrs
+
+from .._http.transport import Transport
+from ..errors import LosantError, TransportError
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+MOST_KEYS = 100
+"""How many keys one query can hold: the published schema's limit of a list in a query."""
+# What was found is relied on for so many seconds, or for as long as so many requests take at the server's pace:
+# otherwise nearly every request would be a lookup where the pace is slow.
+_MAX_AGE = 1.0
+_MAX_AGE_IN_REQUESTS = 20
+# Seconds that a lookup after a lost response waits for others that are due, to share a query.
+_GATHER_SETTLING = 0.1
+
+
+@attrs.frozen
+class _Answer(Generic[V]):
+    value: V
+    time: float
+
+
+class Lookups(Generic[K, V]):
+    """Looks up keys; those that are due at the same time share a query.
+
+    Args:
+        find: Looks up at most `MOST_KEYS` keys; the result has an entry for each.
+        transport: Owns the tasks, and knows the server's pace.
+        gather: Seconds that a lookup waits for others to share its query.
+    """
+
+    def __init__(
+        self, find: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], transport: Transport, *, gather: float
+    ) -> None:
+        self._find = find
+        self._transport = transport
+        self._gather = gather
+        self._expected: dict[K, None] = {}  # will be asked for, in about this order, and have not been looked up yet
+        self._answers: dict[K, asyncio.Future[_Answer[V]]] = {}  # of those whose query has been sent, or soon will be
+        self._due: dict[K, asyncio.Future[_Answer[V]]] = {}  # those of the next query
+        self._timer: asyncio.TimerHandle | None = None
+        self._queries: set[asyncio.Task[None]] = set()
+
+    def expect(self, key: K) -> None:
+        """Say that a key will be asked for, so that its lookup can share a query with that of another."""
+        self._expected[key] = None
+
+    def forget(self, key: K) -> None:
+        """Say that a key will not be asked for any more."""
+        self._expected.pop(key, None)
+        self._answers.pop(key, None)
+
+    async def find(self, key: K) -> V:
+        """Return what was found for a key a moment ago, or is found now. An answer is used once.
+
+        Raises:
+            LosantError: The query failed, for all that shared it.
+        """
+        answer = self._answers.get(key)
+        if answer is None or self._is_older(answer, self._max_age()):
+            answer = self._ask(key, self._gather)
+        return await self._result(key, answer)
+
+    async def find_anew(self, key: K, *, settling: bool = False) -> V:
+        """Return what is found for a key from now on; with `settling`, others that are due may share the query."""
+        return await self._result(key, self._due.get(key) or self._ask(key, _GATHER_SETTLING if settling else 0))
+
+    def close(self) -> None:
+        """Ask nothing more. Whoever waits is told so."""
+        self._cancel_timer()
+        due, self._due = self._due, {}
+        if due:
+            self._fail(due, TransportError("the lookup was broken off"))
+        for query in self._queries:
+            query.cancel()
+
+    async def _result(self, key: K, answer: asyncio.Future[_Answer[V]]) -> V:
+        try:
+            # Shielded, because others may wait for the same key.
+            return (await asyncio.shield(answer)).value
+        except LosantError as error:
+            # Each gets an error of its own, since errors are written on by what they pass through.
+            raise copy.copy(error) from error.__cause__
+        finally:
+            if self._answers.get(key) is answer:
+                del self._answers[key]
+
+    def _ask(self, key: K, gather: float) -> asyncio.Future[_Answer[V]]:
+        loop = asyncio.get_running_loop()
+        answer = self._due[key] = self._answers[key] = loop.create_future()
+        self._expected.pop(key, None)
+        if not gather or len(self._due) + len(self._expected) >= MOST_KEYS:
+            self._start_query()
+        elif self._timer is None or loop.time() + gather < self._timer.when():
+            self._cancel_timer()
+            self._timer = loop.call_later(gather, self._start_query)
+        return answer
+
+    def _start_query(self) -> None:
+        self._cancel_timer()
+        # Keys that will be asked for go along: first those whose answers will soon be too old, then those without any.
+        loop, old = asyncio.get_running_loop(), []
+        if len(self._answers) > len(self._due):
+            soon = self._max_age() / 2
+            old = [key for key, answer in self._answers.items() if self._is_older(answer, soon)]
+        room = max(0, MOST_KEYS - len(self._due))
+        for key in [*old, *itertools.islice(self._expected, room)][:room]:
+            self._due[key] = self._answers[key] = loop.create_future()
+            self._expected.pop(key, None)
+        due, self._due = self._due, {}
+        query = self._transport.start_task(self._query(due))
+        self._queries.add(query)
+        query.add_done_callback(self._queries.discard)
+
+    async def _query(self, due: dict[K, asyncio.Future[_Answer[V]]]) -> None:
+        try:
+            found = await self._find(list(due))
+        except asyncio.CancelledError:
+            self._fail(due, TransportError("the lookup was broken off"))
+            raise
+        except Exception as error:  # noqa: BLE001 - raised by whoever waits for the answer
+            self._fail(due, error)
+            return
+        now = asyncio.get_running_loop().time()
+        for key, answer in due.items():
+            answer.set_result(_Answer(found[key], now))
+
+    def _fail(self, due: dict[K, asyncio.Future[_Answer[V]]], error: Exception) -> None:
+        for key, answer in due.items():
+            if self._answers.get(key) is answer:
+                del self._answers[key]  # whoever asks later asks anew
+            answer.set_exception(error)
+            answer.exception()  # retrieved: perhaps nobody waits for it
+
+    def _is_older(self, answer: asyncio.Future[_Answer[V]], seconds: float) -> bool:
+        return answer.done() and asyncio.get_running_loop().time() - answer.result().time > seconds
+
+    def _max_age(self) -> float:
+        return max(_MAX_AGE, self._transport.throttle.seconds_for(_MAX_AGE_IN_REQUESTS))
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,351 @@
+"""Concurrent work on a lazy input: every item that is pulled has exactly one outcome.
+
+    input --pull--> pulled --begin--> a task each --> outcomes --> async for
+
+*pull* takes a permit of the window for each item, and `async for` gives it back; that is the only back-pressure.
+*begin* takes a permit of the concurrency, which the task gives back. What is done with an item is the job's to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import math
+from collections.abc import AsyncIterable, Iterable
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import attrs
+
+from .._http.deadline import Deadline
+from .._http.transport import Sent, Transport
+from ..errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    DuplicateGroupError,
+    LosantError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    TransportError,
+)
+
+GaveUp = Literal["failed", "unknown"]
+"""The status of an item that surely came to nothing, or of which nobody knows."""
+
+
+class AnyOutcome(Protocol):
+    """What became of an item, as far as the workers need to know."""
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong; None if nothing did."""
+
+
+O = TypeVar("O", bound=AnyOutcome)  # noqa: E741 - one letter, as type variables have
+
+# What one item meets, every other would meet as well. A create answers 404 for an unknown application alone.
+_FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError, ConfigurationError)
+
+
+@attrs.define(order=True)
+class Item:
+    """One item between its pulling and its beginning; the smallest is begun first."""
+
+    urgency: float = attrs.field(init=False, default=0)
+    index: int
+    given: Any = attrs.field(eq=False)
+    group: Any = attrs.field(eq=False, default=None)  # what the job made of it
+    key: Any = attrs.field(eq=False, default=None)  # what that is known by
+
+
+# Behind every item.
+_NO_MORE = Item(-1, None)
+_NO_MORE.urgency = math.inf
+
+
+class Permit:
+    """A permit to be under way, for as long as an item is: its time, and what was sent for it.
+
+    Args:
+        permits: Where the permit was taken from, and is given back to.
+        timeout: Seconds that the item has, from now on.
+        patient: Whether its clock stands still while it waits for its turn.
+
+    Attributes:
+        deadline: When the item has to be done.
+        sent: What was sent for the item.
+    """
+
+    def __init__(self, permits: asyncio.Semaphore, timeout: float, *, patient: bool = True) -> None:
+        self.deadline = Deadline(timeout, patient=patient)
+        self.sent = Sent()
+        self._permits = permits
+        self._held = True
+
+    def give_up(self) -> None:
+        """Let another item have the permit, for as long as this one sends nothing."""
+        if self._held:
+            self._held = False
+            self._permits.release()
+
+    async def take(self) -> None:
+        """Wait for a permit again, if it was given up."""
+        if not self._held:
+            await self.deadline.wait_for_turn(self._permits.acquire())
+            self._held = True
+
+
+O_co = TypeVar("O_co", bound=AnyOutcome, covariant=True)
+
+
+class Job(Protocol[O_co]):
+    """What is done with the items of a batch.
+
+    Attributes:
+        ahead: How many items to pull beyond those under way.
+    """
+
+    ahead: int
+
+    def accept(self, item: Item) -> None:
+        """Check an item as it is pulled. What it raises fails the item."""
+
+    async def do(self, item: Item, permit: Permit) -> O_co:
+        """Do the work, and return the outcome. A LosantError is the item's own; any other error ends the batch."""
+
+    def gave_up(self, item: Item, error: BaseException, status: GaveUp) -> O_co:
+        """Return the outcome of an item that did not come to its own."""
+
+    def report(self) -> Any:
+        """Return what is to be the `report` of an error that ends the batch."""
+
+    def close(self) -> None:
+        """Let go of what is kept for items to come: the batch has ended, or was left."""
+
+
+class Workers(Generic[O]):
+    """The tasks of one batch.
+
+    They do not know the iterator that walks over their outcomes, so that one that is dropped can be collected.
+
+    Args:
+        items: The input.
+        job: What is done with an item.
+        concurrency: How many items may be under way at a time.
+        transport: Owns the tasks.
+        ordered: Whether an outcome waits for those of earlier items.
+
+    Attributes:
+        job: As the argument.
+        over: Whether the walk has come to its end, or was left before.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[Any] | AsyncIterable[Any],
+        job: Job[O],
+        *,
+        concurrency: int,
+        transport: Transport,
+        ordered: bool = False,
+    ) -> None:
+        self.job = job
+        self.over = False
+        self._items: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
+        self._transport = transport
+        self._ordered = ordered
+        self._window = asyncio.Semaphore(concurrency + job.ahead)
+        self._permits = asyncio.Semaphore(concurrency)
+        self._pulled: asyncio.PriorityQueue[Item] = asyncio.PriorityQueue()
+        self._under_way: dict[asyncio.Task[None], Permit] = {}
+        self._feeding: list[asyncio.Task[None]] = []  # pull and begin
+        self._outcomes: asyncio.Queue[O | None] = asyncio.Queue()  # None wakes whoever waits for one that will not come
+        self._early: dict[int, O] = {}
+        self._following = 0
+        self._stopped = False
+        self._fatal: BaseException | None = None
+
+    # For the iterator.
+
+    async def next_outcome(self) -> O:
+        """Return the next outcome. After the last, raise the error that stopped the batch, or StopAsyncIteration."""
+        self._start()
+        while self._outcomes.qsize() or not self._has_ended():
+            try:
+                outcome = await self._outcomes.get()
+            except asyncio.CancelledError:
+                self.leave()
+                await self.settle()
+                raise
+            if outcome is not None:
+                self._window.release()
+                return outcome
+        self._let_go()
+        fatal, self._fatal = self._fatal, None
+        if fatal is None:
+            raise StopAsyncIteration
+        with contextlib.suppress(AttributeError):  # an error of the input's own may be frozen
+            fatal.report = self.job.report()  # type: ignore[attr-defined]  # errors of the input get one as well
+        raise fatal
+
+    def stop(self, fatal: BaseException | None = None) -> None:
+        """Pull and begin nothing more; what was begun comes to its end."""
+        self._stopped = True
+        self._fatal = self._fatal or fatal
+        for task in self._feeding:
+            task.cancel()
+
+    def leave(self, fatal: BaseException | None = None) -> None:
+        """Stop, and let nothing live on but the attempts that are on the wire."""
+        self.stop(fatal)
+        for task, permit in self._under_way.items():
+            permit.deadline.expire()
+            if not permit.sent.on_wire:
+                task.cancel()
+        self._let_go()
+
+    async def settle(self) -> None:
+        """Wait until everything that was begun has its outcome."""
+        while not self._has_ended():
+            await asyncio.wait({*self._under_way, *self._feeding})
+
+    def abandon(self) -> None:
+        """Leave from wherever the iterator is collected, which may be another thread."""
+        if not self._feeding or self.over:
+            return
+        self.over = self._stopped = True
+        loop = self._feeding[0].get_loop()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self.leave)
+
+    def _start(self) -> None:
+        if self._feeding or self._stopped:
+            return
+        for coroutine in (self._pull(), self._begin()):
+            task = self._transport.start_task(coroutine)
+            task.add_done_callback(self._wake_at_the_end)
+            self._feeding.append(task)
+        self._transport.at_close.add(self._client_closes)
+
+    def _client_closes(self) -> None:
+        self.leave(ConfigurationError("the client was closed while the batch was under way"))
+
+    def _let_go(self) -> None:
+        self.over = True
+        self._items = iter(())  # a generator that nobody else has is closed, and with it the file that it reads
+        self._transport.at_close.discard(self._client_closes)
+        self.job.close()
+
+    def _has_ended(self) -> bool:
+        # *begin* ends after *pull*.
+        return not self._under_way and (not self._feeding or self._feeding[-1].done())
+
+    # The tasks.
+
+    async def _pull(self) -> None:
+        items, index = self._items, 0
+        is_async = hasattr(items, "__anext__")
+        try:
+            while not self._stopped:  # an input may swallow its cancellation
+                await self._window.acquire()
+                item = Item(index, await anext(items) if is_async else next(items))
+                index += 1
+                try:
+                    self.job.accept(item)
+                except Exception as error:  # noqa: BLE001 - whatever is wrong with an item is the item's outcome
+                    self._finish(item, self.job.gave_up(item, error, "failed"))
+                else:
+                    self._pulled.put_nowait(item)
+        except (StopIteration, StopAsyncIteration):
+            pass
+        except asyncio.CancelledError:
+            if not self._stopped:  # what the input waits for was cancelled, and the rest of the input is lost with it
+                self.stop(RuntimeError("the input of the batch was cancelled"))
+        except Exception as error:  # noqa: BLE001 - raised to the consumer once what is on the wire has ended
+            self.stop(error)
+        finally:
+            self._pulled.put_nowait(_NO_MORE)
+
+    async def _begin(self) -> None:
+        """Begin the most urgent item whenever there is a permit for it."""
+        try:
+            while (item := await self._pulled.get()) is not _NO_MORE:
+                try:
+                    await self._permits.acquire()
+                finally:
+                    self._pulled.put_nowait(item)
+                item = self._pulled.get_nowait()  # perhaps one that is more urgent and was pulled meanwhile
+                permit = Permit(self._permits, self._transport.timeout)
+                task = self._transport.start_task(self._work_on(item, permit))
+                self._under_way[task] = permit
+                task.add_done_callback(functools.partial(self._work_ended, item))
+        finally:
+            pulling = self._feeding[0]
+            pulling.cancel()
+            await asyncio.wait({pulling})
+            while not self._pulled.empty():
+                item = self._pulled.get_nowait()
+                if item is not _NO_MORE:
+                    self._finish(item, self.job.gave_up(item, _not_sent(self._fatal), "failed"))
+
+    async def _work_on(self, item: Item, permit: Permit) -> None:
+        try:
+            outcome = await self.job.do(item, permit)
+        except asyncio.CancelledError:
+            # By `leave`, or by whoever shuts the loop down: the item still has its outcome.
+            lost: LosantError = _not_sent(self._fatal)
+            if permit.sent.in_doubt:
+                lost = OutcomeUnknownError("the batch ended before it was known what became of it")
+            outcome = self.job.gave_up(item, lost, _status_of(lost, permit.sent))
+        except LosantError as error:
+            outcome = self.job.gave_up(item, error, _status_of(error, permit.sent))
+        except Exception as error:  # noqa: BLE001 - a mistake in the work itself: raised to the consumer in the end
+            outcome = self.job.gave_up(item, error, _status_of(error, permit.sent))
+            self.stop(error)
+        finally:
+            permit.give_up()
+        self._finish(item, outcome)
+
+    def _work_ended(self, item: Item, task: asyncio.Task[None]) -> None:
+        permit = self._under_way.pop(task)
+        if task.cancelled():  # before its first step; later it makes an outcome of that
+            permit.give_up()
+            self._finish(item, self.job.gave_up(item, _not_sent(self._fatal), "failed"))
+        self._wake_at_the_end(task)
+
+    def _wake_at_the_end(self, _task: asyncio.Task[None]) -> None:
+        if self._has_ended():
+            self._outcomes.put_nowait(None)
+
+    def _finish(self, item: Item, outcome: O) -> None:
+        if self._is_fatal(outcome.error):
+            self.stop(outcome.error)
+        if not self._ordered:
+            self._outcomes.put_nowait(outcome)
+            return
+        self._early[item.index] = outcome
+        while self._following in self._early:
+            self._outcomes.put_nowait(self._early.pop(self._following))
+            self._following += 1
+
+    def _is_fatal(self, error: BaseException | None) -> bool:
+        if isinstance(error, OutcomeUnknownError):
+            return self._is_fatal(error.__cause__)
+        if isinstance(error, ApiError) and (error.retry_after or 0) > self._transport.retry.max_pause:
+            return True
+        return isinstance(error, _FATAL)
+
+
+def _status_of(error: BaseException, sent: Sent) -> GaveUp:
+    if isinstance(error, DuplicateGroupError):
+        return "unknown" if sent.attempts else "failed"  # if it was sent, the group is surely not missing
+    return "unknown" if isinstance(error, OutcomeUnknownError) or sent.in_doubt else "failed"
+
+
+def _not_sent(cause: BaseException | None) -> TransportError:
+    error = TransportError("not sent: the batch ended before its turn")
+    error.advice = "Run it again."
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,66 @@
+"""The time that one call has, its retries, waits and lookups included."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from ..errors import LosantError, RequestTimeoutError, TransportError
+
+T = TypeVar("T")
+
+
+class Deadline:
+    """When a call has to be over. The clock starts when the deadline is made.
+
+    Args:
+        timeout: Seconds until then.
+        patient: Whether the clock stands still in `wait_for_turn`. Pages of a walk and items of a batch wait for each
+            other, so that a slow server must not time them out; a single call is awaited by somebody who wants an
+            answer.
+
+    Attributes:
+        patient: As the argument.
+        expired: Whether `expire` was called: nothing more is to be sent.
+    """
+
+    def __init__(self, timeout: float, *, patient: bool = False) -> None:
+        self.patient = patient
+        self.expired = False
+        self._timeout = timeout
+        self._at = asyncio.get_running_loop().time() + timeout
+
+    def left(self) -> float:
+        """Return the seconds that are left; 0 or less if there are none."""
+        return 0.0 if self.expired else self._at - asyncio.get_running_loop().time()
+
+    def expire(self) -> None:
+        """Allow no more time, because nobody waits for the outcome any more."""
+        self.expired = True
+
+    async def wait_for(self, awaitable: Awaitable[T]) -> T:
+        """Return the awaitable's result, or raise `error()` when the time is up."""
+        try:
+            async with asyncio.timeout(self.left()) as scope:
+                return await awaitable
+        except TimeoutError:
+            if not scope.expired():  # what was waited for has a timeout of its own
+                raise
+            raise self.error() from None
+
+    async def wait_for_turn(self, awaitable: Awaitable[T]) -> T:
+        """Return the awaitable's result. If the call is patient, the clock stands still meanwhile."""
+        if not self.patient:
+            return await self.wait_for(awaitable)
+        before = asyncio.get_running_loop().time()
+        try:
+            return await awaitable
+        finally:
+            self._at += asyncio.get_running_loop().time() - before
+
+    def error(self) -> LosantError:
+        """Return the error for a call that has no time left."""
+        if self.expired:
+            return TransportError("not sent: nobody waits for the outcome any more")
+        return RequestTimeoutError(f"the time of {self._timeout:g} seconds is up")

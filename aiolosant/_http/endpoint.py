@@ -1,0 +1,141 @@
+"""The calls of Losant's API for the groups of one application: requests out, models back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from .._validation import check_id
+from ..errors import NotFoundError, ResponseFormatError
+from ..models import ExperienceGroup, NewExperienceGroup, Page, check_changes
+from . import codec
+from .deadline import Deadline
+from .request import Request
+from .transport import Sent, Transport
+
+Params = Mapping[str, str | int]
+
+MAX_PER_PAGE = 1000
+"""The largest page that is asked for. Undocumented; it is the largest that Losant's own tools ask for."""
+
+
+class GroupsEndpoint:
+    """The calls for the groups of one application.
+
+    Follows https://docs.losant.com/rest-api/experience-groups/ and https://docs.losant.com/rest-api/experience-group/.
+
+    Args:
+        transport: Sends.
+        application_id: Id of the application.
+
+    Attributes:
+        path: Path of the list of groups.
+    """
+
+    def __init__(self, transport: Transport, application_id: str) -> None:
+        self.transport = transport
+        self.path = f"/applications/{application_id}/experience/groups"
+
+    async def fetch_page(
+        self, params: Params, query: Mapping[str, Any], number: int, per_page: int
+    ) -> Page[ExperienceGroup]:
+        """Return one page of the list that `params` and an advanced query ask for; an empty query matches all."""
+        params = {**params, "page": number, "perPage": per_page}
+        if query:
+            params["query"] = codec.encode(query).decode()
+        decode = functools.partial(codec.decode_page, number=number, per_page=per_page)
+        request = Request(method="GET", path=self.path, decode=decode, params=params)
+        return await self.transport.call(request, Deadline(self.transport.timeout, patient=True))
+
+    async def fetch_page_after(
+        self, query: Mapping[str, Any], after: str | None, per_page: int
+    ) -> Page[ExperienceGroup]:
+        """Return the groups that match a query, by ascending id, from the first whose id is greater than `after`."""
+        if after is not None:
+            behind = {"id": {"$gt": after}}
+            query = {"$and": [query, behind]} if query else behind
+        return await self.fetch_page({"sortField": "id", "sortDirection": "asc"}, query, 0, per_page)
+
+    async def find_all(self, query: Mapping[str, Any]) -> list[ExperienceGroup]:
+        """Return all groups that match a query, by ascending id.
+
+        Raises:
+            ResponseFormatError: The server counts more groups than it gives.
+        """
+        found: list[ExperienceGroup] = []
+        while True:
+            last = found[-1].id.lower() if found else None
+            page = await self.fetch_page_after(query, last, MAX_PER_PAGE)
+            if last is not None and page.items and page.items[0].id.lower() <= last:
+                break
+            found += page.items
+            if page.total_count is None or len(page.items) >= page.total_count:
+                return found
+            if not page.items:
+                break
+        message = f"the list makes no progress: {page.total_count} groups are left, and none of them comes"
+        raise ResponseFormatError(message, method="GET", path=self.path, attempts=1)
+
+    async def get(self, group_id: str, deadline: Deadline, params: Params | None = None) -> ExperienceGroup:
+        """Return one group."""
+        path = self._group_path(group_id)
+        request = Request(method="GET", path=path, decode=codec.decode_group, params=params or {})
+        return await self.transport.call(request, deadline)
+
+    def create_request(
+        self, group: NewExperienceGroup, precondition: Callable[[], Awaitable[object]] | None = None
+    ) -> Request[ExperienceGroup]:
+        """Return the request that creates a group."""
+        body = codec.encode(codec.to_object(group))
+        return Request(
+            method="POST",
+            path=self.path,
+            decode=codec.decode_group,
+            body=body,
+            idempotent=False,
+            precondition=precondition,
+        )
+
+    def update_request(
+        self,
+        group_id: str,
+        changes: Mapping[str, Any],
+        precondition: Callable[[], Awaitable[object]] | None = None,
+    ) -> Request[ExperienceGroup]:
+        """Check the changes to a group, and return the request that makes them."""
+        path = self._group_path(group_id)
+        body = codec.encode(codec.changes_to_object(check_changes(changes)))
+        return Request(
+            method="PATCH",
+            path=path,
+            decode=codec.decode_group,
+            body=body,
+            precondition=precondition,
+            urgent=precondition is not None,
+        )
+
+    async def delete(
+        self,
+        group_id: str,
+        deadline: Deadline,
+        sent: Sent | None = None,
+        precondition: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """Delete a group. If an earlier attempt of this call may have deleted it, it is no error that it is gone."""
+        sent = Sent() if sent is None else sent
+        request = Request(
+            method="DELETE",
+            path=self._group_path(group_id),
+            decode=codec.decode_success,
+            precondition=precondition,
+            urgent=precondition is not None,
+        )
+        try:
+            await self.transport.call(request, deadline, sent)
+        except NotFoundError:
+            if not sent.in_doubt:
+                raise
+
+    def _group_path(self, group_id: str) -> str:
+        return f"{self.path}/{check_id('group_id', group_id)}"

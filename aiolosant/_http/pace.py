@@ -1,0 +1,155 @@
+"""Finds out how many requests the server takes a second. Pure: time comes in as an argument.
+
+Losant publishes no quota and sends no header that tells one; all there is to go by is which requests it refuses (429).
+A window of requests in flight opens quickly until a noticeable share of them is refused. From then on requests are
+paced at a learned rate: what the server let through when it refused. The rate then follows a cubic curve over time, as
+TCP's congestion window does in RFC 9438: quickly back to near the limit, slowly past it, then ever faster if nothing is
+refused.
+"""
+
+from __future__ import annotations
+
+import math
+
+_FIRST_WINDOW = 16.0  # requests in flight to begin with
+# When to cut: a refusal adds 1 to the score and any other answer takes _FORGIVENESS off, so that up to 6 % refused at
+# random never add up to _SCORE_TO_CUT; and never while less than _LEAST_SHARE of the answers are refusals.
+_FORGIVENESS = 0.06
+_SCORE_TO_CUT = 8.0
+_LEAST_SHARE = 0.045
+_WEIGHT_OF_PAUSE = 4.0  # what a refusal that came with a pause adds to the score
+# After a cut: how far below the measured limit to start, and how long to take back to it.
+_DEPTH = 0.15  # a share of the limit
+_RECOVERY = 4.0  # seconds
+_RECOVERY_REQUESTS = 400  # at a slow rate it takes as many requests instead
+_SHORTEST_RECOVERY = 0.5  # seconds, after a poor measurement
+# How to measure.
+_SAMPLE = 150  # answers that make a good measurement; one of fewer is tested sooner
+_SLICE = 0.5  # seconds that one slice of a measurement lasts at least
+_LATENESS = 0.005  # seconds that timers may be late by
+
+
+class Pace:
+    """When the next request may start, given how the last ones ended. Times are seconds of any one clock.
+
+    Only time in which somebody waited is counted, for a turn or after a refusal: an idle hour says nothing about the
+    server.
+    """
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._max_in_flight = max_in_flight
+        self._window = min(_FIRST_WINDOW, max_in_flight)
+        self._limit: float | None = None
+        self._confidence = 1.0
+        self._since_cut = 0.0
+        self._last_cut = -math.inf
+        self._score = 0.0
+        self._in_flight = 0
+        self._next_start = -math.inf
+        self._paused_until = -math.inf
+        self._now: float | None = None
+        self._current = _Slice()
+        self._previous = _Slice()
+
+    @property
+    def rate(self) -> float:
+        """Requests a second; infinite until a limit was found."""
+        if self._limit is None:
+            return math.inf
+        # A slow server gives fewer answers to judge by, so its rate moves more slowly; but what was judged by a few
+        # answers alone may be far too low, and is soon tested.
+        recovery = max(
+            self._confidence * _RECOVERY,
+            self._confidence**2 * _RECOVERY_REQUESTS / self._limit,
+            _SHORTEST_RECOVERY,
+        )
+        return float(self._limit * (1 + _DEPTH * (self._since_cut / recovery - 1) ** 3))
+
+    def delay(self, now: float) -> float:
+        """Return the seconds until a request may start; infinite while only the end of another can tell."""
+        if self._in_flight >= int(self._window):
+            return math.inf
+        return max(0.0, self._next_start - now, self._paused_until - now)
+
+    def start(self, now: float) -> None:
+        """A request starts."""
+        self._in_flight += 1
+        gap = 1 / self.rate
+        # Late timers may be made up for, but time in which nobody asked may not.
+        self._next_start = max(self._next_start, now - max(gap, _LATENESS)) + gap
+
+    def tick(self, now: float, *, waited: bool) -> None:
+        """Note that time has passed, and whether somebody waited all the while."""
+        if self._now is not None and waited:
+            # A pause that the server asked for says nothing about its rate.
+            seconds = max(0.0, now - max(self._now, self._paused_until))
+            self._since_cut += seconds
+            self._current.seconds += seconds
+            if self._current.seconds >= _SLICE and self._current.answers >= _SAMPLE / 2:
+                self._previous, self._current = self._current, _Slice()
+        self._now = now
+
+    def pause(self, now: float, seconds: float) -> None:
+        """Let nothing start for so long, because the server asked for it.
+
+        The refusal that came with it costs everyone time, so that fewer of them must do to bring the pace down.
+        """
+        if seconds > 0 and now >= self._paused_until:  # the others of a wave ask for the same pause
+            # Counted whether anybody waited before or not, and perhaps a second time: it is worth several refusals.
+            self._current.answers += 1
+            self._current.refused += 1
+            self._add(_WEIGHT_OF_PAUSE - 1, now)
+        self._paused_until = max(self._paused_until, now + seconds)
+
+    def end(self, now: float, started: float, *, refused: bool | None, waiting: bool) -> None:
+        """A request ended: refused, taken, or (None) without any word of the server's."""
+        self._in_flight -= 1
+        # Those that were on the way at the last cut are of the wave that caused it.
+        if refused is None or started < self._last_cut:
+            return
+        if waiting:
+            self._current.answers += 1
+            self._current.refused += refused
+        if refused:
+            self._add(1, now)
+        else:
+            self._score = max(0.0, self._score - _FORGIVENESS)
+            if self._limit is None and waiting:
+                self._window = min(self._max_in_flight, self._window + 1)
+
+    def _add(self, weight: float, now: float) -> None:
+        self._score += weight
+        measured = self._previous + self._current
+        if self._score < _SCORE_TO_CUT or not measured.answers:
+            return
+        if measured.answers >= _SAMPLE and measured.refused / measured.answers < _LEAST_SHARE:
+            self._score = _SCORE_TO_CUT / 2  # a run of bad luck among many that went well
+        else:
+            self._cut(now, measured)
+
+    def _cut(self, now: float, measured: _Slice) -> None:
+        offered = min(self.rate, measured.answers / measured.seconds if measured.seconds > 0 else measured.answers)
+        # Half at the most: what was measured may be from before the limit moved, and is soon measured again.
+        self._limit = max(0.5, offered * max(0.5, 1 - measured.refused / measured.answers))
+        self._confidence = min(1.0, measured.answers / _SAMPLE)
+        self._since_cut = 0.0
+        self._last_cut = now
+        self._score = 0.0
+        self._current, self._previous = _Slice(), _Slice()
+        # From here on the rate is the bound.
+        self._window = self._max_in_flight
+        self._next_start = max(self._next_start, now)
+
+
+class _Slice:
+    """What was answered in a stretch of time."""
+
+    __slots__ = ("answers", "refused", "seconds")
+
+    def __init__(self, answers: int = 0, refused: int = 0, seconds: float = 0.0) -> None:
+        self.answers = answers
+        self.refused = refused
+        self.seconds = seconds
+
+    def __add__(self, other: _Slice) -> _Slice:
+        return _Slice(self.answers + other.answers, self.refused + other.refused, self.seconds + other.seconds)

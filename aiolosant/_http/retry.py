@@ -1,0 +1,116 @@
+"""When a request is sent again, and after how long: decisions without any I/O."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import attrs
+
+from .._validation import check_range, check_seconds
+from .request import Request
+from .response import Proof, Response
+
+_LEAST_PAUSE = 0.25  # seconds
+
+
+def _seconds(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
+    check_seconds(field.name, value)
+
+
+def _some_seconds(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
+    check_seconds(field.name, value, positive=True)
+
+
+def _count(_policy: object, field: attrs.Attribute[Any], value: int) -> None:
+    check_range(field.name, value, 1)
+
+
+@attrs.frozen
+class RetryPolicy:
+    """How persistent a client is. Times are in seconds.
+
+    Args:
+        max_attempts: How often a request may be sent, 1 or more; 1 means no retry. A token that was
+            renewed is tried once, even if that is one more.
+        first_delay: The longest wait before the second attempt; it doubles with each further one.
+        max_delay: The longest wait that doubling leads to. What is really waited is drawn between 0 and that.
+        attempt_timeout: How long one attempt may take.
+        settle_time: How long a write whose answer was lost may still take to show in a list.
+        max_pause: The longest pause that a server may ask for with `Retry-After`; a longer one is an error.
+
+    Raises:
+        TypeError: A value is no number.
+        ValueError: A value is out of its range. Both messages name the argument.
+    """
+
+    max_attempts: int = attrs.field(default=5, validator=_count)
+    first_delay: float = attrs.field(default=0.25, validator=_seconds)
+    max_delay: float = attrs.field(default=30.0, validator=_seconds)
+    attempt_timeout: float = attrs.field(default=20.0, validator=_some_seconds)
+    settle_time: float = attrs.field(default=2.0, validator=_seconds)
+    max_pause: float = attrs.field(default=60.0, validator=_seconds)
+
+    def delay(self, attempts: int, draw: float) -> float:
+        """Return the seconds to wait after `attempts` attempts: exponential with full jitter.
+
+        `draw` is a number in [0, 1). See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
+        """
+        # Beyond 2 ** 64 any first delay has long reached the maximum.
+        return draw * min(self.max_delay, self.first_delay * 2.0 ** min(attempts - 1, 64))
+
+    def delay_before_resending(
+        self,
+        request: Request[Any],
+        response: Response[Any],
+        *,
+        attempts: int,
+        draw: float,
+        left: float,
+        patient: bool,
+    ) -> float | None:
+        """Decide whether a request is sent again. Return the seconds to wait before that; None if it is not.
+
+        Args:
+            request: What was sent.
+            response: How the last attempt ended.
+            attempts: How often it was sent.
+            draw: A number in [0, 1).
+            left: Seconds that the call has.
+            patient: Whether the call's clock stands still while the throttle makes it wait.
+        """
+        repeatable = request.idempotent or response.proof is Proof.NOT_APPLIED
+        if not response.transient or not repeatable or attempts >= self.max_attempts:
+            return None
+        asked = response.retry_after
+        if asked is None:
+            delay = self.delay(attempts, draw)
+            return delay if delay < left else None
+        # The pause that the server asks for is waited out in the throttle, as everybody's.
+        in_time = left > 0 if patient else left > asked
+        if not in_time or asked > self.max_pause:
+            return None
+        # The server's word wins, but for so little that all would come back in the same instant.
+        return max(0.0, min(self.delay(attempts, draw), _LEAST_PAUSE) - asked)
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds that a `Retry-After` header asks to wait, as a number or as a date; None if it is neither.
+
+    See https://www.rfc-editor.org/rfc/rfc9110#name-retry-after.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        seconds = float(value)
+        return seconds if seconds < math.inf else None
+    try:
+        date = parsedate_to_datetime(value)
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, (date - now).total_seconds())
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,149 @@
+"""Lets requests start, at the pace that the server can take: `async with throttle.slot(deadline) as slot`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator
+
+import attrs
+
+from ..errors import ConfigurationError
+from .deadline import Deadline
+from .pace import Pace
+
+
+@attrs.define
+class Slot:
+    """The leave of one request to be under way.
+
+    Attributes:
+        refused: Set this before the end: whether the server refused the request with a 429; None if it did not respond.
+    """
+
+    refused: bool | None = None
+
+
+class Throttle:
+    """The pace of all calls of one client: first come, first served, but for what is urgent.
+
+    Args:
+        max_in_flight: The most requests under way at a time, 1 or more.
+    """
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._pace = Pace(max_in_flight)
+        self._waiters: deque[asyncio.Future[float]] = deque()
+        self._backing_off = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @contextlib.asynccontextmanager
+    async def slot(self, deadline: Deadline, *, urgent: bool = False) -> AsyncGenerator[Slot]:
+        """Wait until a request may start, and hold its slot while it is under way.
+
+        Args:
+            deadline: Its clock stands still during the wait, if it is patient.
+            urgent: Whether to go before all that wait already.
+
+        Raises:
+            ConfigurationError: The client is closed.
+        """
+        started = asyncio.get_running_loop().time()
+        waited = bool(self._waiters) or self._pace.delay(started) > 0
+        if waited:
+            started = await deadline.wait_for_turn(self._wait(urgent=urgent))
+        else:
+            self._pace.tick(started, waited=self._backing_off > 0)
+            self._pace.start(started)
+        slot = Slot()
+        try:
+            yield slot
+        finally:
+            self._end(started, waited=waited, refused=slot.refused)
+
+    def seconds_for(self, requests: int) -> float:
+        """Return about how long so many requests take at the pace that was found; 0 while no limit is known."""
+        return requests / self._pace.rate
+
+    @contextlib.contextmanager
+    def backing_off(self) -> Iterator[None]:
+        """Count the time of the block as time in which somebody waits for the server: it follows a refusal."""
+        self._tick()
+        self._backing_off += 1
+        try:
+            yield
+        finally:
+            self._tick()
+            self._backing_off -= 1
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing start for so long, because the server asked for it."""
+        self._pace.pause(self._tick(), seconds)
+
+    def close(self) -> None:
+        """Turn away all that wait, and all that come later, with a ConfigurationError."""
+        self._closed = True
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(ConfigurationError("the client was closed"))
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _wait(self, *, urgent: bool) -> float:
+        """Wait until a request may start, and return when it did."""
+        if self._closed:
+            raise ConfigurationError("the client is closed; make a new one")
+        waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._tick()
+        if urgent:
+            self._waiters.appendleft(waiter)
+        else:
+            self._waiters.append(waiter)
+        self._admit()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            # The slot may have been granted just before the cancellation.
+            if not waiter.cancelled() and waiter.exception() is None:
+                self._end(waiter.result(), waited=True, refused=None)
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise
+
+    def _end(self, started: float, *, waited: bool, refused: bool | None) -> None:
+        now = asyncio.get_running_loop().time()
+        somebody_waits = bool(self._waiters or self._backing_off)
+        self._pace.tick(now, waited=somebody_waits)
+        self._pace.end(now, started, refused=refused, waiting=waited or somebody_waits)
+        if self._waiters:
+            self._admit()
+
+    def _tick(self) -> float:
+        """Tell the pace that time has passed, and return it."""
+        now = asyncio.get_running_loop().time()
+        self._pace.tick(now, waited=bool(self._waiters or self._backing_off))
+        return now
+
+    def _admit(self) -> None:
+        """Grant slots to those that wait, as many as may start now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._tick()
+        loop = asyncio.get_running_loop()
+        while self._waiters:
+            if self._waiters[0].done():  # cancelled, and its caller has not run since
+                self._waiters.popleft()
+                continue
+            now = loop.time()
+            delay = self._pace.delay(now)
+            if delay > 0:
+                if delay < math.inf:
+                    self._timer = loop.call_later(delay, self._admit)
+                return
+            self._pace.start(now)
+            self._waiters.popleft().set_result(now)

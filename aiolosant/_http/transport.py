@@ -1,0 +1,210 @@
+"""One call of the API: token, slot, send, classify, retry. An error is told here which request it was about."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import attrs
+
+from ..errors import AuthenticationError, LosantError, OutcomeUnknownError
+from .auth import Auth, Secret
+from .connections import Connections
+from .deadline import Deadline
+from .request import Request
+from .response import Proof, Response
+from .retry import RetryPolicy
+from .send import send
+from .throttle import Throttle
+
+T = TypeVar("T")
+
+logger = logging.getLogger("aiolosant")
+logger.addHandler(logging.NullHandler())
+
+
+@attrs.define
+class Sent:
+    """What has been sent for one call. Only `Transport` writes it; others read it when they stop waiting.
+
+    Attributes:
+        attempts: How often the request was sent.
+        on_wire: Whether an attempt is under way.
+        in_doubt: Whether an attempt may have been applied without a response that says so.
+    """
+
+    attempts: int = 0
+    on_wire: bool = False
+    in_doubt: bool = False
+
+
+def locate(error: LosantError, method: str, path: str, sent: Sent) -> None:
+    """Let an error say which request it was about, unless it already does."""
+    if error.method is None or error.attempts == 0:
+        error.locate(method, path, sent.attempts)
+
+
+class Transport:
+    """Sends requests to one API, each as often as it is safe and allowed.
+
+    Args:
+        base_url: Address of the API, with neither a query nor a slash at its end.
+        auth: Knows the token.
+        connections: Lends the session.
+        timeout: Seconds that a call may take, all its attempts included.
+        retry: When to send again.
+        throttle: When to send at all.
+
+    Attributes:
+        at_close: What `close` calls before it waits.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        auth: Auth,
+        connections: Connections,
+        timeout: float,
+        retry: RetryPolicy,
+        throttle: Throttle,
+    ) -> None:
+        self.timeout = timeout
+        self.retry = retry
+        self.throttle = throttle
+        self.at_close: set[Callable[[], None]] = set()
+        self._base_url = base_url
+        self._auth = auth
+        self._connections = connections
+        self._closed = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task that may outlive its consumer; `close` waits for it."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, but not beyond the closing of the client."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closed.wait()
+
+    async def close(self) -> None:
+        """Send nothing more, let what is on the wire end, and close the session if it is our own."""
+        self._closed.set()
+        self._connections.refuse()
+        self._auth.close()
+        self.throttle.close()
+        for callback in tuple(self.at_close):
+            callback()
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            await self._connections.close()
+
+    async def call(self, request: Request[T], deadline: Deadline, sent: Sent | None = None) -> T:
+        """Return the decoded response. Send the request again as long as that is safe and there is time.
+
+        Args:
+            request: What to send.
+            deadline: How much time there is.
+            sent: Where to note what was sent; a call that is cancelled can tell it in no other way.
+
+        Raises:
+            ApiError: The server refused the request, or failed.
+            TransportError: There was no response.
+            ResponseFormatError: The response was not understood.
+            OutcomeUnknownError: Instead of these, if the request is not idempotent and may have been applied.
+            ConfigurationError: The client is closed, or was first used in another event loop.
+        """
+        sent = Sent() if sent is None else sent
+        try:
+            response = await self._attempt_until_final(request, deadline, sent)
+            if response.error is None:
+                return response.result  # type: ignore[return-value]  # there is one where there is no error
+            final: LosantError = response.error
+            if response.proof is Proof.UNKNOWN and not request.idempotent:
+                final = OutcomeUnknownError(f"it may have been done or not: {response.error.message}")
+                final.__cause__ = response.error
+            try:
+                raise final
+            finally:
+                del response, final  # or the frame would hold the error that holds the frame
+        except LosantError as error:
+            locate(error, request.method, request.path, sent)
+            raise
+
+    async def _attempt_until_final(self, request: Request[T], deadline: Deadline, sent: Sent) -> Response[T]:
+        renewed, urgent = False, request.urgent
+        while True:
+            token = self._auth.known
+            if token is None:
+                token = await deadline.wait_for(self._auth.token())
+            response = await self._attempt(request, token, deadline, sent, urgent=urgent)
+            if response.error is None:
+                return response
+            if isinstance(response.error, AuthenticationError) and not renewed and not deadline.expired:
+                renewed = True
+                if await deadline.wait_for(self._auth.renew(token)):
+                    logger.warning("%s %s: resending with a new token", request.method, request.path)
+                    continue
+            if not await self._back_off(request, response, deadline, sent.attempts):
+                return response
+            if request.precondition is not None:
+                await request.precondition()
+                urgent = True
+
+    async def _back_off(
+        self, request: Request[Any], response: Response[Any], deadline: Deadline, attempts: int
+    ) -> bool:
+        """Return whether the request is to be sent again, after the wait that this takes."""
+        pause = response.retry_after
+        if pause is not None and response.transient and pause <= self.retry.max_pause:
+            logger.warning("the server asks for a pause of %g seconds", pause)
+            self.throttle.pause(pause)
+        delay = self.retry.delay_before_resending(
+            request,
+            response,
+            attempts=attempts,
+            draw=random.random(),  # noqa: S311 - jitter is no secret
+            left=deadline.left(),
+            patient=deadline.patient,
+        )
+        if delay is None:
+            return False
+        logger.warning(
+            "%s %s: resending in %.2f seconds, attempt %d of %d: %s",
+            *(request.method, request.path, delay, attempts + 1, self.retry.max_attempts, response.error),
+        )
+        with self.throttle.backing_off() if response.status == 429 else contextlib.nullcontext():
+            await self.sleep(delay)
+        return True
+
+    async def _attempt(
+        self, request: Request[T], token: Secret, deadline: Deadline, sent: Sent, *, urgent: bool
+    ) -> Response[T]:
+        async with self.throttle.slot(deadline, urgent=urgent) as slot:
+            with self._connections.lend() as session:
+                seconds = min(self.retry.attempt_timeout, deadline.left())
+                if seconds <= 0:
+                    raise deadline.error()
+                in_doubt_before = sent.in_doubt
+                sent.attempts += 1
+                # In doubt until the attempt has told how it ended; if it is cancelled meanwhile, that is how it stays.
+                sent.on_wire = sent.in_doubt = True
+                try:
+                    response = await send(session, self._base_url, request, token, seconds)
+                finally:
+                    sent.on_wire = False
+                sent.in_doubt = in_doubt_before or response.proof is Proof.UNKNOWN
+            if response.status is not None:
+                slot.refused = response.status == 429
+            return response

@@ -1,0 +1,289 @@
+"""The commands with their options; what they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import shlex
+import signal
+import sqlite3
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aiolosant.emulator import Emulator
+from aiolosant.emulator.fixtures import synthetic
+from aiolosant.reconcile import read_records
+from aiolosant.reconcile.codec import to_object
+
+from .console import run
+from .demo import run_demo
+from .migrate_commands import run_apply, run_copy, run_plan
+from .read_commands import run_export, run_list, run_tree
+
+app = typer.Typer(
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,  # they show locals, and so the token
+)
+
+Application = Annotated[
+    str | None, typer.Option(help="Application id, instead of LOSANT_APPLICATION_ID.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines, for other programs.")]
+Query = Annotated[str | None, typer.Option(help="Advanced query as JSON.", show_default=False)]
+File = Annotated[
+    Path, typer.Argument(help="JSON Lines (.jsonl), CSV (.csv) or Losant's list (.json); - for JSON Lines from stdin.")
+]
+MatchBy = Annotated[
+    str, typer.Option(help="Which live group a record is: name (under its parent), tag:KEY, or id.", metavar="WHAT")
+]
+Prune = Annotated[bool, typer.Option(help="Delete what no record wants; with tag:KEY only what carries the tag.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Most requests under way at a time.")]
+
+
+class Sort(StrEnum):
+    """What a list can be sorted by."""
+
+    name = "name"
+    id = "id"
+    creation_date = "creationDate"
+    last_updated = "lastUpdated"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(importlib.metadata.version("aiolosant"))
+        raise typer.Exit
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """List, build, migrate and rehearse Losant Experience Groups.
+
+    Reads LOSANT_API_TOKEN, LOSANT_APPLICATION_ID and, if it is set, LOSANT_API_URL. Exit codes: 0 done, or nothing to
+    do; 1 some failed; 2 wrong usage or input; 3 `plan` found changes; 130 interrupted.
+    """
+
+
+@app.command()
+def demo(
+    groups: Annotated[int, typer.Option(min=0, help="Synthetic tenants to add to the tree.")] = 0,
+    concurrency: Concurrency = 16,
+    latency: Annotated[float, typer.Option(min=0, help="Milliseconds that the emulator takes for each answer.")] = 20,
+) -> None:
+    """Build the tree of the world's time zones on an embedded emulator, list it and show a part of it.
+
+    Example: aiolosant demo --groups 5000 --concurrency 32
+    """
+    run(run_demo(tenants=groups, concurrency=concurrency, latency=latency / 1000))
+
+
+@app.command("list")
+def list_groups(
+    filter: Annotated[str, typer.Option(help="Glob for the name, such as 'my*group'.")] = "",  # noqa: A002 - its name
+    query: Query = None,
+    sort: Annotated[Sort, typer.Option(help="Field to sort by.")] = Sort.name,
+    desc: Annotated[bool, typer.Option("--desc", help="Greatest first.")] = False,
+    limit: Annotated[int | None, typer.Option(min=0, help="Print this many at most.", show_default=False)] = None,
+    application: Application = None,
+    as_json: Json = False,
+) -> None:
+    """Print the experience groups of an application.
+
+    Example: aiolosant list --filter 'Acme*' --json
+    """
+    run(
+        run_list(
+            application,
+            name_filter=filter,
+            query=query,
+            sort=sort.value,
+            descending=desc,
+            limit=limit,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def tree(
+    depth: Annotated[int | None, typer.Option(min=1, help="Levels to show.", show_default=False)] = None,
+    application: Application = None,
+    as_json: Json = False,
+) -> None:
+    """Print the groups as a tree, with the number of all below each.
+
+    Example: aiolosant tree --depth 2
+    """
+    run(run_tree(application, depth=depth, as_json=as_json))
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="A .jsonl or .csv file; - for JSON Lines to stdout.")] = Path("-"),
+    query: Query = None,
+    application: Application = None,
+) -> None:
+    """Write all groups to a file that `plan` and `apply` read; it appears whole or not at all.
+
+    Example: aiolosant export groups.jsonl
+    """
+    run(run_export(application, file, query=query))
+
+
+@app.command()
+def plan(
+    file: File,
+    match_by: MatchBy = "name",
+    prune: Prune = False,
+    application: Application = None,
+    as_json: Json = False,
+) -> None:
+    """Show what `apply` would do, and send nothing but reads.
+
+    Example: aiolosant plan groups.csv --match-by tag:externalId
+    """
+    run(run_plan(application, file, match_by=match_by, prune=prune, as_json=as_json))
+
+
+@app.command()
+def apply(
+    file: File,
+    match_by: MatchBy = "name",
+    prune: Prune = False,
+    yes: Yes = False,
+    concurrency: Concurrency = 16,
+    application: Application = None,
+    as_json: Json = False,
+) -> None:
+    """Make the groups what a file says: create, move, update, and with --prune delete.
+
+    Interrupt it, run it again, and only what is missing happens. Ctrl-C lets what was sent settle first; a second one
+    leaves at once.
+
+    Example: aiolosant apply groups.csv --match-by tag:externalId --concurrency 32
+    """
+    run(
+        run_apply(
+            application,
+            file,
+            match_by=match_by,
+            prune=prune,
+            yes=yes,
+            concurrency=concurrency,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def copy(
+    from_application: Annotated[str, typer.Option(help="Application to read.")],
+    to_application: Annotated[str, typer.Option(help="Application to write.")],
+    members: Annotated[
+        str | None,
+        typer.Option(
+            help="Users, endpoints and devices of the groups: match (by email, by method and route, by name), drop, "
+            "keep, or a JSON file of old ids and new ones.",
+            metavar="match|drop|keep|MAP.json",
+            show_default=False,
+        ),
+    ] = None,
+    match_by: MatchBy = "name",
+    prune: Prune = False,
+    yes: Yes = False,
+    concurrency: Concurrency = 16,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, as `plan` does.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make the groups of one application those of another as well.
+
+    Where the two need tokens of their own, LOSANT_FROM_API_TOKEN is for the first.
+
+    Example: aiolosant copy --from-application 575e... --to-application 576f... --members match
+    """
+    run(
+        run_copy(
+            from_application,
+            to_application,
+            members=members,
+            match_by=match_by,
+            prune=prune,
+            yes=yes,
+            concurrency=concurrency,
+            as_json=as_json,
+            dry_run=dry_run,
+        )
+    )
+
+
+@app.command()
+def emulator(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any that is free.")] = 8420,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    data: Annotated[Path | None, typer.Option(dir_okay=False, help="File to keep the groups in.")] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Token to ask for; by default the file's, or a new one.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        Path | None,
+        typer.Option(
+            help="Groups to begin with, if there are none yet, in any format that `apply` reads.", show_default=False
+        ),
+    ] = None,
+    groups: Annotated[
+        int, typer.Option(min=0, help="Made-up groups to begin with, if there are none yet: customers, sites, areas.")
+    ] = 0,
+    latency: Annotated[float, typer.Option(min=0, help="Milliseconds that each answer takes.")] = 0,
+    rate_limit: Annotated[
+        float | None, typer.Option(min=0.1, help="Requests a second; others get a 429.", show_default=False)
+    ] = None,
+) -> None:
+    """Serve an emulated Losant on this machine until it is interrupted.
+
+    Prints the environment variables that point a client, or the other commands, at it.
+
+    Example: aiolosant emulator --port 8420 --data groups.db
+    """
+
+    async def serve() -> None:
+        records = [] if seed is None else [to_object(record) for record in read_records(seed)]
+        try:
+            server = Emulator(port=port, host=host, data=data, token=token)
+        except sqlite3.Error as error:
+            hint = "; another emulator is using it" if "locked" in str(error) else ""
+            raise ValueError(f"{data} cannot be used: {error}{hint}") from error
+        server.latency, server.rate_limit = latency / 1000, rate_limit
+        await _serve(server, records, synthetic(groups))
+
+    run(serve())
+
+
+async def _serve(server: Emulator, *seeds: Sequence[Mapping[str, Any]]) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    logging.basicConfig(format="aiolosant: %(message)s")  # what fails inside is told
+    async with server:
+        if any(seeds) and server.has_groups():
+            typer.echo("aiolosant: there are groups already; --seed and --groups are for an empty file", err=True)
+            seeds = ()
+        for records in seeds:  # one by one: each has ids of its own
+            server.create_groups(records)
+        typer.echo(f"export LOSANT_API_URL={server.url}")
+        typer.echo(f"export LOSANT_API_TOKEN={shlex.quote(server.token)}")
+        typer.echo(f"export LOSANT_APPLICATION_ID={server.application_id}")
+        sys.stdout.flush()
+        typer.echo("Serving until Ctrl-C.", err=True)
+        await stopped.wait()

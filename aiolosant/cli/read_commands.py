@@ -1,0 +1,164 @@
+"""`list`, `tree` and `export`: what only reads."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+
+from aiolosant._forest import Forest
+from aiolosant._http import codec
+from aiolosant.groups import ExperienceGroups, SortField
+from aiolosant.models import ExperienceGroup
+from aiolosant.reconcile import RecordWriter
+
+from .console import client, printable, progress
+
+
+def parsed_query(text: str | None) -> dict[str, Any] | None:
+    """An advanced query that was given as JSON.
+
+    Raises:
+        ValueError: It is no JSON object.
+    """
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except ValueError as problem:
+        raise ValueError(f"--query must be a JSON object, such as '{{\"parentId\": null}}': {problem}") from None
+
+
+async def run_list(
+    application: str | None,
+    *,
+    name_filter: str,
+    query: str | None,
+    sort: SortField,
+    descending: bool,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Print groups in order, as lines or as JSON Lines."""
+    async with client(application) as losant:
+        if limit == 0:
+            return
+        groups = losant.experience_groups.list(
+            filter=name_filter,
+            query=parsed_query(query),
+            sort_field=sort,
+            sort_direction="desc" if descending else "asc",
+            per_page=min(limit or 1000, 1000),
+        )
+        left = limit
+        async for group in groups:
+            typer.echo(codec.encode(codec.to_object(group)) if as_json else f"{group.id}  {printable(group.name)}")
+            left = None if left is None else left - 1
+            if left == 0:
+                break
+
+
+async def run_tree(application: str | None, *, depth: int | None, as_json: bool) -> None:
+    """Print the groups as a tree with counts, or a JSON line a group, parents first."""
+    async with client(application) as losant:
+        groups = await read_all(losant.experience_groups)
+    if as_json:
+        names = {group.id: group.name for group in groups}
+        forest, below = _forest(groups)
+        for group_id in forest.parents_first():
+            path = [names[step] for step in forest.path(group_id)]
+            if depth is None or len(path) <= depth:
+                typer.echo(codec.encode({"id": group_id, "path": path, "descendants": below[group_id]}))
+        return
+    for line in tree_lines(groups, f"{len(groups):,} group{'' if len(groups) == 1 else 's'}", depth=depth):
+        typer.echo(line)
+
+
+def tree_lines(
+    groups: Iterable[ExperienceGroup], title: str, *, depth: int | None = None, width: int = 0
+) -> Iterator[str]:
+    """Groups as a tree with the number of all below each, a line a group however deep it is.
+
+    Args:
+        groups: The groups.
+        title: What stands above the tree.
+        depth: Levels to show; None for all.
+        width: Children to show of each group, those with the most below them; 0 for all, in order of their names.
+    """
+    names = {group.id: group.name for group in groups}
+    forest, below = _forest(groups)
+    yield title
+    todo = [(line, "", 1) for line in _family(forest.roots, names, below, width)]
+    while todo:
+        (group_id, text, is_last), indent, level = todo.pop()
+        yield f"{indent}{'└── ' if is_last else '├── '}{text}"
+        if group_id is not None and (depth is None or level < depth):
+            inner = indent + ("    " if is_last else "│   ")
+            todo += [(line, inner, level + 1) for line in _family(forest.children(group_id), names, below, width)]
+
+
+def _family(
+    group_ids: list[str], names: dict[str, str], below: dict[str, int], width: int
+) -> list[tuple[str | None, str, bool]]:
+    """The lines of siblings, the last one first: whose each is, its text, and whether it is the last."""
+    ordered = sorted(group_ids, key=lambda group_id: (-below[group_id] if width else 0, names[group_id]))
+    lines: list[tuple[str | None, str]] = []
+    for group_id in ordered[: width or None]:
+        count = f" ({below[group_id]:,} below)" if below[group_id] else ""
+        lines.append((group_id, printable(names[group_id]) + count))
+    if width and len(ordered) > width:
+        lines.append((None, f"... and {len(ordered) - width:,} more"))
+    return [(group_id, text, n == 0) for n, (group_id, text) in enumerate(reversed(lines))]
+
+
+def _forest(groups: Iterable[ExperienceGroup]) -> tuple[Forest[str], dict[str, int]]:
+    """The groups as a forest, and how many are below each."""
+    parents = {group.id: group.parent_id for group in groups}
+    forest = Forest(parents)
+    order = list(forest.parents_first())
+    below = dict.fromkeys(order, 0)
+    for group_id in reversed(order):
+        parent = parents[group_id]
+        if parent in below:
+            below[parent] += 1 + below[group_id]
+    return forest, below
+
+
+async def read_all(groups: ExperienceGroups) -> list[ExperienceGroup]:
+    """All groups, with a progress bar."""
+    return [group async for group in _scanned(groups, "reading")]
+
+
+async def _scanned(
+    groups: ExperienceGroups, doing: str, query: dict[str, Any] | None = None
+) -> AsyncGenerator[ExperienceGroup]:
+    """Groups one by one, with a progress bar."""
+    with progress() as bars:
+        bar = bars.add_task(doing, total=None)
+        count = 0
+        async for page in groups.scan(query=query).by_page():
+            # Each page counts what is behind the one before.
+            total = None if page.total_count is None else count + page.total_count
+            count += len(page.items)
+            bars.update(bar, completed=count, total=total)
+            for group in page.items:
+                yield group
+
+
+async def run_export(application: str | None, target: Path, *, query: str | None) -> None:
+    """Write all groups to a file that appears whole or not at all."""
+    condition = parsed_query(query)
+    count = 0
+    with RecordWriter(target) as writer:
+        async with (
+            client(application) as losant,
+            contextlib.aclosing(_scanned(losant.experience_groups, "exporting", condition)) as groups,
+        ):
+            async for group in groups:
+                writer.write(group)
+                count += 1
+    typer.echo(f"{count:,} groups exported", err=True)

@@ -1,0 +1,242 @@
+"""Carrying out a plan: each change as soon as what it needs is there."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Mapping
+from typing import Any, Self
+
+from .._batch.batch import Outcomes
+from .._batch.exactly_once import ExactlyOnce
+from .._batch.lookup import MOST_KEYS
+from .._batch.workers import GaveUp, Item, Permit, Workers
+from .._http.deadline import Deadline
+from .._validation import check_range
+from ..errors import LosantError, NotFoundError, OutcomeUnknownError
+from ..groups import ExperienceGroups, parts_of
+from ..identity import ByName, ByTag, without_id
+from ..models import ExperienceGroup, FrozenDict, NewExperienceGroup
+from .plan import Change, ChangeOutcome, Plan
+from .planner import comparable, differing
+from .schedule import Schedule, Step
+
+# Seconds that a lookup waits for others to share its query.
+_GATHER = 0.01
+
+
+def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> Applying:
+    """Carry out a plan; yields a `ChangeOutcome` for each change as it completes.
+
+    A group is created or moved as soon as its own parent is in place. Creates happen exactly once, by what the plan
+    goes by. Before an update or a delete the group is read again, and left alone if somebody has changed it. Deletes
+    come last, and only if all else went well. What is interrupted is resumed by a new plan.
+
+    Args:
+        groups: The groups that the plan was made for.
+        plan: What to do.
+        concurrency: How many changes to have under way at a time, 1 or more.
+
+    Raises:
+        TypeError: `plan` is no Plan.
+        ValueError: `concurrency` is below 1.
+    """
+    endpoint, locks = parts_of(groups)
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan must be a Plan, not {type(plan).__name__}")
+    check_range("concurrency", concurrency, 1)
+    once = ExactlyOnce(endpoint, without_id(plan.match_by), locks, gather=_GATHER)
+    steps = _Steps(plan)
+    job = _ApplyJob(groups, plan, steps, once, concurrency=concurrency)
+    return Applying(Workers(steps, job, concurrency=concurrency, transport=endpoint.transport))
+
+
+class Applying(Outcomes[ChangeOutcome]):
+    """Outcomes of a plan as they complete: an async iterator, walked once.
+
+    Nothing is sent before the first outcome is asked for. What would fail every change, such as a wrong token, ends it:
+    what is on the wire ends and is yielded, and then the error is raised. After `break` nothing new is sent; `aclose()`
+    and a cancellation also wait for what is on the wire, and the same iterator then yields what became of that.
+    """
+
+
+class _StaleError(LosantError):
+    advice = "It was left as it is; plan again."
+
+
+class _SkippedError(LosantError):
+    advice = "Plan again when that is fixed."
+
+
+class _Steps:
+    """The input of the workers: each change as soon as it may happen."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._schedule = Schedule(plan.changes)
+        self._wake = asyncio.Event()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Step:
+        if not self._schedule.left:
+            raise StopAsyncIteration
+        while (step := self._schedule.next()) is None:
+            self._wake.clear()
+            await self._wake.wait()
+        return step
+
+    def by_urgency(self) -> list[int]:
+        """Return the places of all changes, those that most must follow first."""
+        return self._schedule.by_urgency()
+
+    def urgency(self, place: int) -> int:
+        """Return how urgent a change is; the smallest number comes first."""
+        return self._schedule.urgency(place)
+
+    def ended(self, place: int, *, ok: bool) -> None:
+        """Note that a change has ended, so that what waits for it may happen."""
+        self._schedule.ended(place, ok=ok)
+        self._wake.set()
+
+
+class _ApplyJob:
+    """What is done with each step of a plan.
+
+    Attributes:
+        ahead: How many steps to pull beyond those under way.
+    """
+
+    def __init__(
+        self, groups: ExperienceGroups, plan: Plan, steps: _Steps, once: ExactlyOnce, *, concurrency: int
+    ) -> None:
+        self._endpoint, _ = parts_of(groups)
+        self._transport = self._endpoint.transport
+        self._identity = without_id(plan.match_by)
+        self._steps = steps
+        self._once = once
+        self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by place, and whether this very run made it
+        self.ahead = max(MOST_KEYS, 4 * concurrency)
+        for place in steps.by_urgency():
+            key = self._key_ahead(plan.changes[place])
+            if key is not None:
+                once.lookups.expect(key)
+
+    def accept(self, item: Item) -> None:
+        """Let the change that most others wait for begin first."""
+        item.urgency = self._steps.urgency(item.given.place)
+
+    async def do(self, item: Item, permit: Permit) -> ChangeOutcome:
+        """Make the change, if what it needs is there and nobody has changed the group."""
+        step: Step = item.given
+        ok = False
+        try:
+            outcome = await self._outcome(step, permit)
+            ok = outcome.ok
+            return outcome
+        finally:
+            self._steps.ended(step.place, ok=ok)
+
+    def gave_up(self, item: Item, error: BaseException, status: GaveUp) -> ChangeOutcome:
+        """Return the outcome of a change that did not come to its own."""
+        return ChangeOutcome(item.given.change, status, None, error)
+
+    def report(self) -> None:
+        """Return nothing: the report of a batch counts creates."""
+
+    def close(self) -> None:
+        """Look up nothing more."""
+        self._once.lookups.close()
+
+    def _key_ahead(self, change: Change) -> Any:
+        """Return the key by which a create can be looked up before its parent is there; None if there is none."""
+        # A tag is the same wherever the group will be; a name counts under a parent that has an id.
+        if change.action != "create" or (change.parent is not None and not isinstance(self._identity, ByTag)):
+            return None
+        return self._identity.key_of_fields(change.fields)
+
+    async def _outcome(self, step: Step, permit: Permit) -> ChangeOutcome:
+        change = step.change
+        if step.obstacle is not None:
+            if (key := self._key_ahead(change)) is not None:
+                self._once.lookups.forget(key)
+            return ChangeOutcome(change, "skipped", None, _SkippedError(step.obstacle))
+        acts = {"create": self._create, "update": self._update, "delete": self._delete}
+        try:
+            group, is_new = await acts[change.action](step, permit)
+        except _StaleError as error:
+            if permit.sent.in_doubt and change.action != "create":
+                raise OutcomeUnknownError(f"an earlier attempt may have been carried out; {error.message}") from error
+            return ChangeOutcome(change, "stale", None, error)
+        except ValueError as error:
+            return ChangeOutcome(change, "failed", None, error)
+        return ChangeOutcome(change, "done" if is_new else "existing", group, None)
+
+    async def _create(self, step: Step, permit: Permit) -> tuple[ExperienceGroup, bool]:
+        change = step.change
+        fields, fresh = dict(change.fields), False
+        if change.parent is not None:
+            parent, parent_is_ours = self._made[change.parent]
+            fields["parent_id"] = parent.id
+            # Below a group that this very run has made nobody else has put another.
+            fresh = parent_is_ours and isinstance(self._identity, ByName)
+        new = NewExperienceGroup(**fields)
+        created = await self._once.create(new, self._once.key_of(new), permit, fresh=fresh)
+        there, is_new = created.group, created.is_new
+        if not created.was_answered and (others := _other_than_wanted(change, {"parent_id": None} | fields, there)):
+            raise _StaleError(f"somebody has created it since the plan was made, with another {', '.join(others)}")
+        self._made[step.place] = there, is_new
+        return there, is_new
+
+    async def _update(self, step: Step, permit: Permit) -> tuple[ExperienceGroup, bool]:
+        change = step.change
+        fields = dict(change.fields)
+        if change.parent is not None:
+            fields["parent_id"] = self._made[change.parent][0].id
+        now = await self._unchanged(change, fields)
+        if now is None:
+            raise _StaleError("somebody has deleted the group since the plan was made")
+        if not _other_than_wanted(change, fields, now):
+            return now, False
+        check = functools.partial(self._unchanged, change, fields)
+        request = self._endpoint.update_request(now.id, fields, check)
+        try:
+            return await self._transport.call(request, permit.deadline, permit.sent), True
+        except NotFoundError:
+            raise _StaleError("somebody has deleted the group meanwhile", attempts=permit.sent.attempts) from None
+
+    async def _delete(self, step: Step, permit: Permit) -> tuple[ExperienceGroup | None, bool]:
+        check = functools.partial(self._unchanged, step.change, {})
+        now = await check()
+        if now is None:
+            return None, False
+        try:
+            await self._endpoint.delete(now.id, permit.deadline, permit.sent, check)
+        except NotFoundError:
+            return None, False
+        return None, True
+
+    async def _unchanged(self, change: Change, fields: Mapping[str, Any]) -> ExperienceGroup | None:
+        """Read the group again, before its change is sent and before each time that it is sent again.
+
+        Returns None if it was deleted. Raises `_StaleError` if it matches neither what the plan was made from nor what
+        the plan wants.
+        """
+        before = change.current
+        if before is None or change.group_id is None:
+            raise TypeError(f"{change.action} of a plan without the group that it is about")
+        try:
+            now = await self._endpoint.get(change.group_id, Deadline(self._transport.timeout, patient=True))
+        except NotFoundError:
+            return None
+        others = _other_than_wanted(change, fields, now)
+        if changed := [name for name in differing(before, now) if name not in fields or name in others]:
+            raise _StaleError(f"somebody has changed it since the plan was made: {', '.join(changed)}")
+        return now
+
+
+def _other_than_wanted(change: Change, fields: Mapping[str, Any], group: ExperienceGroup) -> list[str]:
+    """Return the fields that a group does not have as a change wants them."""
+    if change.merges_tags and "group_tags" in fields:
+        fields = {**fields, "group_tags": FrozenDict({**group.group_tags, **fields["group_tags"]})}
+    return [name for name, value in fields.items() if comparable(name, getattr(group, name)) != comparable(name, value)]

@@ -1,0 +1,79 @@
+"""Making a plan: check the records, read what is live, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from ..errors import PlanError
+from ..groups import ExperienceGroups, parts_of
+from ..identity import ById, ByName, ByTag, MatchBy
+from ..models import ExperienceGroup, NewExperienceGroup
+from .codec import to_record
+from .plan import Plan, Record
+from .planner import check_prune, compare
+
+ReadAll = Callable[[ExperienceGroups], Awaitable[list[ExperienceGroup]]]
+"""Reads all groups of an application."""
+
+
+async def _read_all(groups: ExperienceGroups) -> list[ExperienceGroup]:
+    return await groups.scan().to_list()
+
+
+async def plan(
+    groups: ExperienceGroups,
+    records: Iterable[Record | Mapping[str, Any]],
+    *,
+    match_by: MatchBy,
+    prune: bool = False,
+    read_all: ReadAll = _read_all,
+) -> Plan:
+    """Say what would have to change for the groups to be what the records say. Reads only.
+
+    Args:
+        groups: The groups of one application.
+        records: What should be, in any order: from `read_records`, or mappings in the shape in which the API lists a
+            group. `id` is any text, for others to name as their `parentId`; a `parentId` that is no record's id is a
+            live group's; without one a group is a root. Any other field that is absent is left alone.
+        match_by: Which live group a record is: `by_name()`, `by_tag(key)` or `by_id()`.
+        prune: Whether to delete what no record wants; under `by_tag` only groups that carry the tag.
+        read_all: Reads the live groups; for a caller who shows the progress of it.
+
+    Raises:
+        PlanError: No plan can be made: mappings that are no records, cycles, unknown parents, two records or two live
+            groups where there must be one, or no records at all with `prune`. It is a ValueError as well.
+        LosantError: Reading failed.
+        TypeError: An argument is of a wrong type.
+    """
+    if not isinstance(match_by, ByName | ByTag | ById):
+        raise TypeError(f"match_by must be by_name(), by_tag(key) or by_id(), not {type(match_by).__name__}")
+    parts_of(groups)
+    if isinstance(records, str | bytes | Mapping) or not isinstance(records, Iterable):
+        raise TypeError(f"records must be an iterable of records, not {type(records).__name__}")
+    checked, problems = [], []
+    for n, record in enumerate(records):
+        try:
+            checked.append(_checked_record(record, f"records[{n}]"))
+        except ValueError as problem:
+            problems.append(str(problem))
+    if problems:
+        raise PlanError.of(problems)
+    check_prune(checked, prune=prune)
+    return compare(checked, await read_all(groups), match_by=match_by, prune=prune)
+
+
+def _checked_record(record: object, place: str) -> Record:
+    if isinstance(record, Mapping):
+        return to_record(record, place)
+    if not isinstance(record, Record):
+        raise TypeError(f"{place} must be a Record or a mapping, not {type(record).__name__}")
+    if record.group is not None:
+        return record
+    try:
+        group = NewExperienceGroup(**record.fields)
+    except (TypeError, ValueError) as problem:
+        raise type(problem)(f"{place}: {problem}") from None
+    return attrs.evolve(record, fields={name: getattr(group, name) for name in record.fields}, group=group)

@@ -1,0 +1,479 @@
+"""The commands that migrate, as a shell runs them, counted on the server."""
+
+import asyncio
+import json
+import os
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from aiolosant.cli.app import app
+from aiolosant.emulator import Fault, RequestRecord
+from aiolosant.emulator.fixtures import synthetic
+
+from .served import Served
+
+
+def paths_of(records: list[dict[str, Any]]) -> Counter[str]:
+    by_id = {record["id"]: record for record in records}
+
+    def path(record: dict[str, Any]) -> str:
+        parent = record.get("parentId")
+        return f"{path(by_id[parent])}/{record['name']}" if parent else str(record["name"])
+
+    return Counter(map(path, records))
+
+
+def write(path: Path, records: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+TREE: list[dict[str, Any]] = [
+    {"id": "1", "name": "Acme", "groupTags": {"key": "a"}},
+    {"id": "2", "name": "Plant 1", "parentId": "1", "groupTags": {"key": "b"}, "description": "Köln"},
+    {"id": "3", "name": "Line", "parentId": "2", "groupTags": {"key": "c"}},
+]
+
+
+def test_a_plan_is_shown_applied_and_empty(served: Served, tmp_path: Path) -> None:
+    """`plan` exits 3 and sends reads alone, `apply` exits 0, and `plan` then too."""
+    file = write(tmp_path / "groups.jsonl", TREE)
+    planned = served.run("plan", file)
+    assert (planned.exit_code, planned.stderr) == (3, "")
+    assert planned.stdout == "+ Acme\n+ Acme / Plant 1\n+ Acme / Plant 1 / Line\n3 to create, 0 unchanged\n"
+    assert {request.method for request in served.emulator.requests} == {"GET"}
+    applied = served.run("apply", file)
+    assert (applied.exit_code, applied.stdout) == (0, "3 to create, 0 unchanged\n3 done\n")
+    again = served.run("plan", file)
+    assert (again.exit_code, again.stdout) == (0, "3 unchanged\n")
+    assert served.paths() == paths_of(TREE)
+
+
+def test_json_is_a_line_a_change(served: Served, tmp_path: Path) -> None:
+    """For machines: what, where, which group, and what became of it; everything else is on stderr."""
+    served.seed([{"name": "Acme"}])
+    file = write(tmp_path / "groups.jsonl", TREE)
+    planned = [json.loads(line) for line in served.run("plan", file, "--json").stdout.splitlines()]
+    acme = served.groups()[0]["id"]
+    assert planned[0] == {"action": "update", "path": ["Acme"], "id": acme, "fields": {"groupTags": {"key": "a"}}}
+    assert [change["action"] for change in planned] == ["update", "create", "create"]
+    result = served.run("apply", "-", "--json", stdin=Path(file).read_text())
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [change["status"] for change in told] == ["done", "done", "done"]
+    assert {change["id"] for change in told} == {group["id"] for group in served.groups()}
+
+
+def test_an_export_can_be_applied_elsewhere(served: Served, tmp_path: Path) -> None:
+    """Export, apply to an empty application, export again: equal but for what the server sets."""
+    device, other = "d" * 24, served.do(served.emulator.create_application)
+    tree = [*TREE, {"id": "4", "name": 'Quo"ted, ü', "deviceIds": [device], "deviceTags": [{"key": "k"}]}]
+    served.seed(tree)
+    for name in ("one.jsonl", "one.csv"):
+        exported = str(tmp_path / name)
+        assert served.run("export", exported).exit_code == 0
+        assert served.run("apply", exported, "--application", other).exit_code == 0
+        again = str(tmp_path / f"again-{name}")
+        assert served.run("export", again, "--application", other).exit_code == 0
+        assert served.run("plan", again, "--match-by", "name", "--prune").stdout == "4 unchanged\n"
+    first, second = (
+        sorted(
+            ({**json.loads(line), "id": "", "parentId": ""} for line in (tmp_path / name).read_text().splitlines()),
+            key=lambda row: row["name"],
+        )
+        for name in ("one.jsonl", "again-one.jsonl")
+    )
+    assert first == second
+    assert served.paths(other) == served.paths()
+    to_stdout = served.run("export").stdout
+    assert {json.loads(line)["name"] for line in to_stdout.splitlines()} == {record["name"] for record in tree}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "arguments", "complaint"),
+    [
+        ("cycle.csv", "id,name,parentId\n1,a,2\n2,b,1\n", [], "line 3: 'b' is its own ancestor: line 3, line 2"),
+        ("parent.csv", "id,name,parentId\n1,a,7\n", [], "line 2: 'a' has the parentId '7'"),
+        ("twice.csv", "name\na\na\n", [], "line 3: 'a' is the same group as line 2"),
+        ("column.csv", "name,colour\na,red\n", [], "line 1: there is no column 'colour'"),
+        ("broken.jsonl", '{"name": "a"}\n{"name": \n', [], "line 2: not valid JSON"),
+        ("nameless.jsonl", '{"id": "1"}\n', [], "line 1: name is missing"),
+        ("latin.csv", "name\nK\xf6ln\n", [], "line 2: not valid CSV; byte 2 of the line is no UTF-8"),
+        ("empty.jsonl", "", ["--prune", "--yes"], "no records: prune would delete every group"),
+        ("untagged.csv", "name\na\n", ["--match-by", "tag:key"], "line 2: 'a' has no group tag 'key'"),
+        ("bad.txt", "a", [], "must end in .jsonl"),
+        ("good.csv", "name\na\n", ["--match-by", "colour"], "--match-by must be name, id or tag:KEY"),
+        ("good.csv", "name\na\n", ["--match-by", "tag:"], "key must be 1 to 255 letters"),
+    ],
+)
+def test_a_bad_file_writes_nothing(
+    served: Served, tmp_path: Path, name: str, content: str, arguments: list[str], complaint: str
+) -> None:
+    """Exit 2, the place is named, and nothing but reads was sent."""
+    served.seed([{"name": "Live"}])
+    path = tmp_path / name
+    path.write_bytes(content.encode("latin-1"))
+    for command in ("plan", "apply"):
+        extra = [argument for argument in arguments if command == "apply" or argument != "--yes"]
+        result = served.run(command, str(path), *extra)
+        assert result.exit_code == 2
+        assert complaint in result.stderr
+        assert "Traceback" not in result.output
+    assert {request.method for request in served.emulator.requests} <= {"GET"}
+    assert served.paths() == Counter(["Live"])
+
+
+def test_prune_asks(served: Served, tmp_path: Path) -> None:
+    """It takes an answer from whoever gives one; where nobody does it wants --yes; with --yes it does not ask."""
+    served.seed([{"name": "Old"}])
+    file = write(tmp_path / "groups.jsonl", TREE)
+    alone = served.run("apply", file, "--prune")
+    assert alone.exit_code == 2
+    assert "Delete 1 groups? Nobody is there to ask; say --yes" in alone.stderr
+    assert served.paths() == Counter(["Old"])
+    declined = served.run("apply", file, "--prune", stdin="n\n")
+    assert (declined.exit_code, declined.stdout) == (1, "3 to create, 1 to delete, 0 unchanged\n")
+    assert "Delete 1 groups? [y/N]: aiolosant: not confirmed; nothing was written" in declined.stderr
+    assert served.paths() == Counter(["Old"])
+    assert served.run("apply", file, "--prune", stdin="y\n").exit_code == 0
+    assert served.paths() == paths_of(TREE)
+    assert served.run("apply", write(tmp_path / "less.jsonl", TREE[:1]), "--prune", "--yes").exit_code == 0
+    assert served.paths() == Counter(["Acme"])
+
+
+def test_what_is_not_done_is_told(served: Served, tmp_path: Path) -> None:
+    """Exit 1: each change that did not go well, and the command that goes on; a 403 names the missing scope."""
+    file = write(tmp_path / "groups.jsonl", [*TREE, {"name": "Bad", "deviceQueryJson": "{}"}])
+
+    def refuse(request: RequestRecord) -> None:
+        if b'"name":"Bad"' in request.body:
+            raise ValueError("not this one")
+
+    served.emulator.before_request = refuse
+    result = served.run("apply", file)
+    assert result.exit_code == 1
+    assert result.stdout == "4 to create, 0 unchanged\n3 done, 1 failed\n"
+    assert "failed: + Bad: 400 Validation: not this one" in result.stderr
+    assert "1 of 4 not done; to go on: aiolosant" in result.stderr
+    served.environment["LOSANT_API_TOKEN"] = served.do(lambda: served.emulator.create_token(["all.Application.read"]))
+    forbidden = served.run("apply", write(tmp_path / "more.jsonl", [{"name": "More"}]))
+    assert forbidden.exit_code == 1
+    assert "Use a token with the scope experienceGroups.post or all.Application." in forbidden.stderr
+
+
+def test_a_server_that_is_gone_ends_it(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not every change waits for attempts of its own; of what did not go well a part is told, and how much more."""
+    file = write(tmp_path / "groups.jsonl", [{"name": str(n)} for n in range(300)])
+    seen: list[str] = []
+
+    def cut_all_but_the_first(request: RequestRecord) -> Fault | None:
+        seen.append(request.method)
+        return Fault.CUT_BEFORE_WRITE if seen[1:] else None
+
+    served.emulator.before_request = cut_all_but_the_first  # the cable is pulled
+    monkeypatch.setattr(random, "random", lambda: 0.0)  # nobody wants to wait for the back-off
+    result = served.run("apply", file, "--concurrency", "4")
+    assert result.exit_code == 1
+    assert set(seen) == {"GET"}
+    lines = result.stderr.splitlines()
+    assert sum(line.startswith("failed: + ") for line in lines) == 20
+    assert lines[20] == "aiolosant: the server cannot be reached any more; stopping"
+    assert lines[21].endswith("more; --json tells of each")
+    assert lines[22].startswith("aiolosant: 300 of 300 not done; to go on: ")
+
+
+def test_copy_matches_members(served: Served) -> None:
+    """Users by email, endpoints by method and route, devices by name; what has no match is told first."""
+    emulator = served.emulator
+
+    def furnish() -> tuple[str, dict[str, list[str]], list[str]]:
+        other = emulator.create_application()
+        members = {
+            "experienceUserIds": [emulator.create_experience_user("Ann@example.com")],
+            "experienceEndpointIds": [emulator.create_experience_endpoint("get", "/sites")],
+            "deviceIds": [emulator.create_device("Pump"), emulator.create_device("Only here")],
+        }
+        there = [
+            emulator.create_experience_user("ann@example.com", application_id=other),
+            emulator.create_experience_endpoint("get", "/sites", application_id=other),
+            emulator.create_device("Pump", application_id=other),
+            emulator.create_device("Twin", application_id=other),
+            emulator.create_device("Twin", application_id=other),
+        ]
+        return other, members, there
+
+    other, members, there = served.do(furnish)
+    served.seed([{"id": "1", "name": "Acme"} | members, {"name": "Plant", "parentId": "1"}])
+    way = ["copy", "--from-application", emulator.application_id, "--to-application", other]
+    unsaid = served.run(*way)
+    assert unsaid.exit_code == 2
+    assert "the groups have members (1 experienceUserIds, 1 experienceEndpointIds, 2 deviceIds)" in unsaid.stderr
+    dry = served.run(*way, "--members", "match", "--dry-run")
+    assert (dry.exit_code, dry.stdout) == (3, "+ Acme\n+ Acme / Plant\n2 to create, 0 unchanged\n")
+    assert f"no match: deviceIds {members['deviceIds'][1]} (Only here)" in dry.stderr
+    asked = served.run(*way, "--members", "match")
+    assert asked.exit_code == 2
+    assert "Copy without these 1 members? Nobody is there to ask; say --yes" in asked.stderr
+    assert served.groups(other) == []
+    assert served.run(*way, "--members", "match", "--yes").exit_code == 0
+    acme = next(group for group in served.groups(other) if group["name"] == "Acme")
+    assert [acme["experienceUserIds"], acme["experienceEndpointIds"], acme["deviceIds"]] == [[one] for one in there[:3]]
+    assert served.run(*way, "--members", "match", "--yes").stdout == "2 unchanged\n"
+
+
+def test_copy_keeps_drops_or_maps(served: Served, tmp_path: Path) -> None:
+    """As it was said; and the same application, or ids for what to go by, are refused."""
+    emulator, device = served.emulator, "a" * 24
+    served.seed([{"name": "Acme", "deviceIds": [device, "b" * 24]}])
+    applications = [served.do(emulator.create_application) for _ in range(3)]
+    ways = [
+        ["copy", "--from-application", emulator.application_id, "--to-application", target, "--members"]
+        for target in applications
+    ]
+    mapping = tmp_path / "map.json"
+    mapping.write_text(json.dumps({device: "c" * 24}))
+    assert served.run(*ways[0], "keep").exit_code == 0
+    assert served.run(*ways[1], "drop").exit_code == 0
+    assert served.run(*ways[2], str(mapping)).exit_code == 2
+    assert served.run(*ways[2], str(mapping), "--yes").exit_code == 0
+    copied = [served.groups(application)[0]["deviceIds"] for application in applications]
+    assert copied == [[device, "b" * 24], [], ["c" * 24]]
+    assert served.run(*ways[0], "keep", "--match-by", "id").exit_code == 2
+    assert served.run(*ways[0][:-2], emulator.application_id).exit_code == 2
+    mapping.write_text("[]")
+    assert "expected a JSON object of old ids and new ones" in served.run(*ways[2], str(mapping)).stderr
+
+
+def test_a_tree_is_shown_with_counts(served: Served) -> None:
+    """With the number of all below each; as lines with their paths for machines."""
+    served.seed([*TREE, {"name": "[red]Beta\n"}])
+    shown = served.run("tree").stdout
+    assert [line.strip("│├└─ ") for line in shown.splitlines()] == [
+        "4 groups",
+        "Acme (2 below)",
+        "Plant 1 (1 below)",
+        "Line",
+        "[red]Beta\\n",
+    ]
+    assert len(served.run("tree", "--depth", "1").stdout.splitlines()) == 3
+    lines = [json.loads(line) for line in served.run("tree", "--json", "--depth", "2").stdout.splitlines()]
+    assert [(line["path"], line["descendants"]) for line in lines] == [
+        (["Acme"], 2),
+        (["[red]Beta\n"], 0),
+        (["Acme", "Plant 1"], 1),
+    ]
+
+
+def test_list_sorts_and_queries(served: Served) -> None:
+    """Every order, and an advanced query as JSON."""
+    served.seed(TREE)
+    names = [line.split("  ")[1] for line in served.run("list", "--sort", "id", "--desc").stdout.splitlines()]
+    assert names == ["Line", "Plant 1", "Acme"]
+    assert served.run("list", "--query", '{"groupTags": {"key": "b"}}').stdout.endswith("  Plant 1\n")
+    wrong = served.run("list", "--query", "[]")
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert "--query must be a JSON object" in wrong.stderr
+    assert served.run("list", "--filter", "a", "--query", "{}").exit_code == 0
+    both = served.run("list", "--filter", "a", "--query", '{"name": "a"}')
+    assert (both.exit_code, both.stdout) == (2, "")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "aiolosant", *arguments]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_apply_is_resumed_by_another(served: Served, tmp_path: Path, number: signal.Signals) -> None:
+    """Killed again and again at random moments, then let finish: exactly the wanted tree, nothing twice."""
+    records = list(synthetic(400))
+    file = write(tmp_path / "tree.jsonl", records)  # type: ignore[arg-type]  # they are dicts
+    served.emulator.latency = 0.02
+    dice = random.Random(number)  # noqa: S311 - no secret
+    codes = set()
+    left, reached = 0, threading.Event()
+
+    def count(request: RequestRecord) -> None:
+        nonlocal left
+        left -= request.method == "POST"
+        if left == 0:
+            reached.set()
+
+    served.emulator.before_request = count
+    for _ in range(4):
+        left = dice.randint(1, 80)
+        reached.clear()
+        with subprocess.Popen(  # noqa: S603 - our own command
+            command("apply", file, "--concurrency", "8"), env=os.environ | served.environment, stdout=-1, stderr=-1
+        ) as process:
+            assert reached.wait(60)
+            process.send_signal(number)
+            _, complaints = process.communicate(timeout=30)
+            codes.add(process.returncode)
+            if number == signal.SIGINT:
+                assert b"to go on: aiolosant apply" in complaints
+                assert b"Traceback" not in complaints
+        served.do(lambda: asyncio.sleep(0.1))  # what was on the wire of a killed one has come to its end
+    assert codes == ({-9} if number == signal.SIGKILL else {130})
+    assert 0 < len(served.groups()) < 400
+    assert served.run("apply", file).exit_code == 0
+    assert served.paths() == paths_of(records)  # type: ignore[arg-type]  # as above
+    assert served.run("plan", file).stdout == "400 unchanged\n"
+
+
+def test_an_error_that_ends_it_is_told_with_what_was_done(served: Served, tmp_path: Path) -> None:
+    """A token that is revoked in the middle: what went well, what is left, and how to go on."""
+    file = write(tmp_path / "groups.jsonl", [{"name": str(n)} for n in range(100)])
+
+    def revoke_in_the_middle(_request: RequestRecord) -> None:
+        if len(served.emulator.requests) >= 40:
+            served.emulator.revoke_token()
+
+    served.emulator.before_request = revoke_in_the_middle
+    ended = served.run("apply", file)
+    assert ended.exit_code == 1
+    assert " done, " in ended.stdout.splitlines()[-1]
+    assert "of 100 not done; to go on: " in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("aiolosant: 401 Unauthorized")
+
+
+def test_a_second_interrupt_leaves_at_once(served: Served, tmp_path: Path) -> None:
+    """The first waits for an answer that does not come; the second does not."""
+    file = write(tmp_path / "groups.jsonl", TREE)
+    served.do(lambda: served.emulator.inject(Fault.SILENCE, method="POST"))
+    arguments = command("apply", file)
+    with subprocess.Popen(arguments, env=os.environ | served.environment, stdout=-1, stderr=-1) as process:  # noqa: S603 - ours
+        while not any(request.method == "POST" for request in served.emulator.requests):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        while b"letting what was sent settle" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert b"Traceback" not in complaints
+    assert complaints.endswith(b"aiolosant: interrupted\n")
+
+
+def test_what_settles_after_an_interrupt_is_told(served: Served, tmp_path: Path) -> None:
+    """As many lines as groups on the server: nothing that was done goes untold."""
+    file = write(tmp_path / "groups.jsonl", [{"name": str(n)} for n in range(500)])
+    served.emulator.latency = 0.05
+    arguments = command("apply", file, "--json", "--concurrency", "8")
+    with subprocess.Popen(arguments, env=os.environ | served.environment, stdout=-1, stderr=-1) as process:  # noqa: S603 - ours
+        while sum(request.method == "POST" for request in served.emulator.requests) < 20:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        told, complaints = process.communicate(timeout=30)
+    assert process.returncode == 130
+    done = [json.loads(line)["id"] for line in told.splitlines() if json.loads(line)["status"] == "done"]
+    assert sorted(done) == sorted(group["id"] for group in served.groups())
+    assert f"{500 - len(done)} of 500 not done; to go on: aiolosant apply".encode() in complaints
+
+
+def first_line_of(served: Served, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command whose reader leaves after a line, with its own exit code."""
+    piped = f"{shlex.join(command(*arguments))} | head -1; exit ${{PIPESTATUS[0]}}"
+    environment = os.environ | served.environment
+    return subprocess.run(["/bin/bash", "-c", piped], env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+
+
+@pytest.mark.parametrize("arguments", [["list", "--json"], ["tree", "--json"], ["export"]])
+def test_a_reader_who_has_had_enough_is_no_failure(served: Served, arguments: list[str]) -> None:
+    """`aiolosant list | head` ends quietly, in the middle of more than a pipe holds."""
+    served.seed([{"name": f"{n} {'x' * 200}", "description": "y" * 200} for n in range(1000)])
+    left = first_line_of(served, *arguments)
+    assert (left.returncode, left.stderr, left.stdout.count("\n")) == (0, "", 1)
+
+
+def test_a_reader_that_leaves_an_apply_is_told_of(served: Served, tmp_path: Path) -> None:
+    """What was sent has settled, and how to go on is said; a plan has its code all the same."""
+    file = write(tmp_path / "groups.jsonl", [{"name": str(n)} for n in range(300)])
+    left = first_line_of(served, "apply", file, "--json")
+    assert left.returncode == 1
+    assert "nobody reads the output any more; stopping" in left.stderr
+    assert "not done; to go on: aiolosant" in left.stderr
+    assert 0 < len(served.groups()) < 300
+    planned = first_line_of(served, "plan", file, "--json")
+    assert (planned.returncode, planned.stderr) == (3, "")
+
+
+@pytest.mark.skipif(not Path("/proc/self/wchan").exists(), reason="only Linux tells what a process waits for")
+def test_an_interrupt_is_heard_while_the_output_is_stuck(served: Served, tmp_path: Path) -> None:
+    """In a pipe that nobody reads: the second one leaves at once there, too."""
+    file = write(tmp_path / "groups.jsonl", [{"name": f"{n} {'x' * 200}"} for n in range(2000)])
+    arguments = command("apply", file, "--json", "--concurrency", "32")
+    with subprocess.Popen(arguments, env=os.environ | served.environment, stdout=-1, stderr=-1) as process:  # noqa: S603 - ours
+        stuck = f"/proc/{process.pid}/wchan"
+        while Path(stuck).read_text() not in ("pipe_write", "anon_pipe_write"):
+            assert process.poll() is None
+        assert process.stderr is not None
+        process.send_signal(signal.SIGINT)
+        while b"letting what was sent settle" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), (">&- 2>&-", 0), ("<&-", 2)])
+def test_closed_streams_are_no_traceback(served: Served, tmp_path: Path, redirection: str, code: int) -> None:
+    """Whoever starts this may have closed what it reads or writes."""
+    file = "-" if code else write(tmp_path / "groups.jsonl", TREE)
+    ran = subprocess.run(  # noqa: S602 - the shell's redirection is the subject
+        f"{sys.executable} -m aiolosant apply {file} {redirection}",
+        env=os.environ | served.environment,
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, "Traceback" in ran.stderr) == (code, False)
+    assert len(served.groups()) == (0 if code else len(TREE))
+
+
+def test_a_folder_is_no_file(served: Served, tmp_path: Path) -> None:
+    """What was asked wrongly is a 2."""
+    folder = tmp_path / "groups.jsonl"
+    folder.mkdir()
+    ran = served.run("plan", str(folder))
+    assert (ran.exit_code, "this is a folder" in ran.stderr) == (2, True)
+
+
+def test_a_deep_tree_is_shown_to_its_end(served: Served) -> None:
+    """A line a group, however deep and however it is called."""
+    chain = [{"id": str(n), "name": f":heart: {n}\\"} | ({"parentId": str(n - 1)} if n else {}) for n in range(60)]
+    served.seed(chain)
+    lines = served.run("tree").stdout.splitlines()
+    assert [line.strip("│├└─ ") for line in lines[1:4]] == [f":heart: {n}\\ ({59 - n} below)" for n in range(3)]
+    assert len(lines) == 61
+
+
+def test_an_emulator_is_seeded_from_a_file(tmp_path: Path) -> None:
+    """In any format that `apply` reads, and with made-up groups; once, however often it is started on its file."""
+    file = tmp_path / "groups.csv"
+    file.write_text("id,name,parentId\n1,Plant,2\n2,Köln,\n")
+    data = str(tmp_path / "groups.db")
+    arguments = command("emulator", "--port", "0", "--seed", str(file), "--groups", "5", "--data", data)
+    for _ in range(2):
+        check_seeded(arguments)
+
+
+def check_seeded(arguments: list[str]) -> None:
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        environment = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
+        shown = CliRunner().invoke(app, ["tree"], env=environment).stdout
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    assert "7 groups" in shown
+    assert "Köln (1 below)" in shown

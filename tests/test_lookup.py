@@ -1,0 +1,154 @@
+"""Lookups share queries: who waits for whom, how long, and what is remembered."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from aiolosant import LosantClient, TransportError
+from aiolosant._batch.lookup import MOST_KEYS, Lookups
+from aiolosant._http.transport import Transport
+
+
+class Server:
+    """Finds every key, and remembers the questions."""
+
+    def __init__(self) -> None:
+        self.questions: list[list[str]] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.error: Exception | None = None
+
+    async def find(self, keys: Sequence[str]) -> dict[str, str]:
+        self.questions.append(list(keys))
+        await self.answers.wait()
+        if self.error:
+            raise self.error
+        return {key: f"{key}!" for key in keys}
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def lookups(server: Server, transport: Transport) -> AsyncIterator[Lookups[str, str]]:
+    lookups = Lookups(server.find, transport, gather=0.01)
+    yield lookups
+    lookups.close()
+
+
+@pytest.fixture
+async def transport(losant: LosantClient) -> Transport:
+    """The transport of a client, as the client hands it to its groups."""
+    from aiolosant.groups import parts_of
+
+    endpoint, _ = parts_of(losant.experience_groups)
+    return endpoint.transport
+
+
+async def started(*coroutines: Any) -> list[asyncio.Task[Any]]:
+    """Tasks of these lookups, at the point where each waits."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_those_of_one_moment_share_a_query(server: Server, lookups: Lookups[str, str]) -> None:
+    """And each gets its own answer."""
+    assert await asyncio.gather(*(lookups.find(key) for key in ("a", "b", "a"))) == ["a!", "b!", "a!"]
+    assert server.questions == [["a", "b"]]
+
+
+async def test_what_was_found_a_moment_ago_is_not_asked_again(server: Server, lookups: Lookups[str, str]) -> None:
+    """It is used once, and not at all by whoever asks anew."""
+    for key in "ab":
+        lookups.expect(key)
+    await lookups.find("a")
+    await lookups.find("b")
+    assert server.questions == [["a", "b"]]
+    await lookups.find("b")
+    await lookups.find_anew("b")
+    assert server.questions == [["a", "b"], ["b"], ["b"]]
+
+
+async def test_what_is_expected_is_looked_up_along(server: Server, lookups: Lookups[str, str]) -> None:
+    """As many as a query can hold, in their order; what has been forgotten is not."""
+    for n in range(MOST_KEYS + 10):
+        lookups.expect(str(n))
+    lookups.forget("3")
+    assert await lookups.find("0") == "0!"
+    await lookups.find("50")
+    expected = [str(n) for n in range(MOST_KEYS + 1) if n != 3]
+    assert server.questions == [expected]
+
+
+async def test_a_full_query_does_not_wait(server: Server, lookups: Lookups[str, str]) -> None:
+    """With as many keys as one query may hold; what comes then is the next."""
+    tasks = await started(*(lookups.find(str(n)) for n in range(MOST_KEYS)))
+    await asyncio.sleep(0)
+    assert [len(keys) for keys in server.questions] == [MOST_KEYS]
+    tasks += await started(lookups.find("one more"))
+    await asyncio.gather(*tasks)
+    assert [len(keys) for keys in server.questions] == [MOST_KEYS, 1]
+
+
+async def test_without_gathering_every_question_is_asked_at_once(server: Server, transport: Transport) -> None:
+    """One that stands alone has nobody to wait for."""
+    lookups = Lookups(server.find, transport, gather=0)
+    tasks = await started(lookups.find("a"), lookups.find("b"))
+    await asyncio.sleep(0)
+    assert server.questions == [["a"], ["b"]]
+    await asyncio.gather(*tasks)
+
+
+async def test_what_is_due_takes_those_along_that_settle(server: Server, lookups: Lookups[str, str]) -> None:
+    """What settles waits longer for others, and goes as soon as any question is asked."""
+    tasks = await started(lookups.find_anew("settles", settling=True), lookups.find("first"))
+    await asyncio.gather(*tasks)
+    assert server.questions == [["settles", "first"]]
+
+
+async def test_an_answer_that_is_under_way_is_waited_for(server: Server, lookups: Lookups[str, str]) -> None:
+    """Instead of being asked for a second time; whoever asks anew asks a second time."""
+    server.answers.clear()
+    tasks = await started(lookups.find("a"))
+    while not server.questions:
+        await asyncio.sleep(0)
+    tasks += await started(lookups.find("a"), lookups.find_anew("a"))
+    server.answers.set()
+    assert await asyncio.gather(*tasks) == ["a!"] * 3
+    assert server.questions == [["a"], ["a"]]
+
+
+async def test_an_error_is_everyones_own_and_is_not_remembered(server: Server, lookups: Lookups[str, str]) -> None:
+    """Whoever raises it writes on it where it went through; whoever asks later asks anew."""
+    server.error = TransportError("cut")
+    first, second = await asyncio.gather(lookups.find("a"), lookups.find("b"), return_exceptions=True)
+    assert isinstance(first, TransportError)
+    assert str(first) == str(second)
+    assert first is not second
+    server.error = None
+    assert await lookups.find("a") == "a!"
+
+
+async def test_closing_asks_nothing_more(server: Server, lookups: Lookups[str, str]) -> None:
+    """Whoever waits is told so, whether the question was asked already or not."""
+    server.answers.clear()
+    asked = await started(*(lookups.find(str(n)) for n in range(MOST_KEYS)))
+    await asyncio.sleep(0)
+    waiting = await started(lookups.find("waits"))
+    lookups.close()
+    answers = await asyncio.gather(*asked, *waiting, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {TransportError}
+    assert len(server.questions) == 1
+
+
+async def test_one_callers_cancellation_is_not_the_others(server: Server, lookups: Lookups[str, str]) -> None:
+    """Who waits for the same key still gets it."""
+    first, second = await started(lookups.find("a"), lookups.find("a"))
+    first.cancel()
+    assert await second == "a!"
+    assert first.cancelled()
