@@ -49,20 +49,23 @@ O = TypeVar("O", bound=AnyOutcome)  # noqa: E741 - one letter, as type variables
 _FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError, ConfigurationError)
 
 
-@attrs.define(order=True)
+@attrs.define
 class Item:
-    """One item between its pulling and its beginning; the smallest is begun first."""
+    """One item of the input.
 
-    urgency: float = attrs.field(init=False, default=0)
+    Attributes:
+        index: Its place in the input, from 0.
+        given: The item as it was given.
+        urgency: Of those that were pulled, the one with the smallest number is begun first.
+        group: What the job made of it.
+        key: What that is known by.
+    """
+
     index: int
-    given: Any = attrs.field(eq=False)
-    group: Any = attrs.field(eq=False, default=None)  # what the job made of it
-    key: Any = attrs.field(eq=False, default=None)  # what that is known by
-
-
-# Behind every item.
-_NO_MORE = Item(-1, None)
-_NO_MORE.urgency = math.inf
+    given: Any
+    urgency: float = 0
+    group: Any = None
+    key: Any = None
 
 
 class Permit:
@@ -158,7 +161,7 @@ class Workers(Generic[O]):
         self._ordered = ordered
         self._window = asyncio.Semaphore(concurrency + job.ahead)
         self._permits = asyncio.Semaphore(concurrency)
-        self._pulled: asyncio.PriorityQueue[Item] = asyncio.PriorityQueue()
+        self._pulled: asyncio.PriorityQueue[tuple[float, int, Item | None]] = asyncio.PriorityQueue()
         self._under_way: dict[asyncio.Task[None], Permit] = {}
         self._feeding: list[asyncio.Task[None]] = []  # pull and begin
         self._outcomes: asyncio.Queue[O | None] = asyncio.Queue()  # None wakes whoever waits for one that will not come
@@ -257,7 +260,7 @@ class Workers(Generic[O]):
                 except Exception as error:  # noqa: BLE001 - whatever is wrong with an item is the item's outcome
                     self._finish(item, self.job.gave_up(item, error, "failed"))
                 else:
-                    self._pulled.put_nowait(item)
+                    self._pulled.put_nowait((item.urgency, item.index, item))
         except (StopIteration, StopAsyncIteration):
             pass
         except asyncio.CancelledError:
@@ -266,17 +269,20 @@ class Workers(Generic[O]):
         except Exception as error:  # noqa: BLE001 - raised to the consumer once what is on the wire has ended
             self.stop(error)
         finally:
-            self._pulled.put_nowait(_NO_MORE)
+            self._pulled.put_nowait((math.inf, index, None))  # behind every item
 
     async def _begin(self) -> None:
         """Begin the most urgent item whenever there is a permit for it."""
         try:
-            while (item := await self._pulled.get()) is not _NO_MORE:
-                try:
-                    await self._permits.acquire()
-                finally:
-                    self._pulled.put_nowait(item)
-                item = self._pulled.get_nowait()  # perhaps one that is more urgent and was pulled meanwhile
+            while True:
+                if self._pulled.empty():
+                    self._pulled.put_nowait(await self._pulled.get())
+                await self._permits.acquire()
+                # Only now, since one that is more urgent may have been pulled meanwhile.
+                _, _, item = self._pulled.get_nowait()
+                if item is None:
+                    self._permits.release()  # for an item that has given up its own, and takes one again
+                    return
                 permit = Permit(self._permits, self._transport.timeout)
                 task = self._transport.start_task(self._work_on(item, permit))
                 self._under_way[task] = permit
@@ -286,8 +292,8 @@ class Workers(Generic[O]):
             pulling.cancel()
             await asyncio.wait({pulling})
             while not self._pulled.empty():
-                item = self._pulled.get_nowait()
-                if item is not _NO_MORE:
+                _, _, item = self._pulled.get_nowait()
+                if item is not None:
                     self._finish(item, self.job.gave_up(item, _not_sent(self._fatal), "failed"))
 
     async def _work_on(self, item: Item, permit: Permit) -> None:

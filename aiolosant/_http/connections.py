@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import aiohttp
 
@@ -27,9 +25,8 @@ class Connections:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    @contextmanager
-    def lend(self) -> Iterator[aiohttp.ClientSession]:
-        """Lend the session for one attempt; `close` waits until it is given back.
+    def lend(self) -> aiohttp.ClientSession:
+        """Lend the session for one attempt; `close` waits until `take_back` is called.
 
         Raises:
             ConfigurationError: The client is closed, or was first used in another event loop.
@@ -45,12 +42,13 @@ class Connections:
             raise ConfigurationError("the session that the client was given is closed")
         self._lent += 1
         self._idle.clear()
-        try:
-            yield session
-        finally:
-            self._lent -= 1
-            if not self._lent:
-                self._idle.set()
+        return session
+
+    def take_back(self) -> None:
+        """Note that an attempt has ended."""
+        self._lent -= 1
+        if not self._lent:
+            self._idle.set()
 
     def refuse(self) -> None:
         """Lend the session to no further attempt."""

@@ -6,24 +6,13 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
-
-import attrs
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
 
 from ..errors import ConfigurationError
 from .deadline import Deadline
 from .pace import Pace
-
-
-@attrs.define
-class Slot:
-    """The leave of one request to be under way.
-
-    Attributes:
-        refused: Set this before the end: whether the server refused the request with a 429; None if it did not respond.
-    """
-
-    refused: bool | None = None
 
 
 class Throttle:
@@ -40,29 +29,23 @@ class Throttle:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    @contextlib.asynccontextmanager
-    async def slot(self, deadline: Deadline, *, urgent: bool = False) -> AsyncGenerator[Slot]:
-        """Wait until a request may start, and hold its slot while it is under way.
+    def slot(self, deadline: Deadline, *, urgent: bool = False) -> Slot:
+        """Return what waits until a request may start, and holds its slot while it is under way: `async with`.
 
         Args:
             deadline: Its clock stands still during the wait, if it is patient.
             urgent: Whether to go before all that wait already.
-
-        Raises:
-            ConfigurationError: The client is closed.
         """
-        started = asyncio.get_running_loop().time()
-        waited = bool(self._waiters) or self._pace.delay(started) > 0
-        if waited:
-            started = await deadline.wait_for_turn(self._wait(urgent=urgent))
-        else:
-            self._pace.tick(started, waited=self._backing_off > 0)
-            self._pace.start(started)
-        slot = Slot()
-        try:
-            yield slot
-        finally:
-            self._end(started, waited=waited, refused=slot.refused)
+        return Slot(self, deadline, urgent=urgent)
+
+    def start_now(self) -> float | None:
+        """Start a request if nothing has to be waited for, and return the time; None if it has to wait."""
+        now = asyncio.get_running_loop().time()
+        if self._waiters or self._pace.delay(now) > 0:
+            return None
+        self._pace.tick(now, waited=self._backing_off > 0)
+        self._pace.start(now)
+        return now
 
     def seconds_for(self, requests: int) -> float:
         """Return about how long so many requests take at the pace that was found; 0 while no limit is known."""
@@ -93,8 +76,12 @@ class Throttle:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _wait(self, *, urgent: bool) -> float:
-        """Wait until a request may start, and return when it did."""
+    async def start(self, *, urgent: bool) -> float:
+        """Wait until a request may start, and return when it did.
+
+        Raises:
+            ConfigurationError: The client is closed.
+        """
         if self._closed:
             raise ConfigurationError("the client is closed; make a new one")
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -109,12 +96,13 @@ class Throttle:
         except asyncio.CancelledError:
             # The slot may have been granted just before the cancellation.
             if not waiter.cancelled() and waiter.exception() is None:
-                self._end(waiter.result(), waited=True, refused=None)
+                self.end(waiter.result(), waited=True, refused=None)
             elif waiter in self._waiters:
                 self._waiters.remove(waiter)
             raise
 
-    def _end(self, started: float, *, waited: bool, refused: bool | None) -> None:
+    def end(self, started: float, *, waited: bool, refused: bool | None) -> None:
+        """Note that an attempt has ended: the server refused it with 429, took it, or (None) did not respond."""
         now = asyncio.get_running_loop().time()
         somebody_waits = bool(self._waiters or self._backing_off)
         self._pace.tick(now, waited=somebody_waits)
@@ -147,3 +135,34 @@ class Throttle:
                 return
             self._pace.start(now)
             self._waiters.popleft().set_result(now)
+
+
+class Slot:
+    """The leave of one request to be under way.
+
+    Attributes:
+        refused: Set this before the end: whether the server refused the request with a 429; None if it did not respond.
+    """
+
+    __slots__ = ("_deadline", "_started", "_throttle", "_urgent", "_waited", "refused")
+
+    def __init__(self, throttle: Throttle, deadline: Deadline, *, urgent: bool) -> None:
+        self.refused: bool | None = None
+        self._throttle = throttle
+        self._deadline = deadline
+        self._urgent = urgent
+        self._waited = False
+        self._started = -math.inf
+
+    async def __aenter__(self) -> Self:
+        started = self._throttle.start_now()
+        if started is None:
+            self._waited = True
+            started = await self._deadline.wait_for_turn(self._throttle.start(urgent=self._urgent))
+        self._started = started
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._throttle.end(self._started, waited=self._waited, refused=self.refused)

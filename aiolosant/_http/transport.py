@@ -192,7 +192,8 @@ class Transport:
         self, request: Request[T], token: Secret, deadline: Deadline, sent: Sent, *, urgent: bool
     ) -> Response[T]:
         async with self.throttle.slot(deadline, urgent=urgent) as slot:
-            with self._connections.lend() as session:
+            session = self._connections.lend()
+            try:
                 seconds = min(self.retry.attempt_timeout, deadline.left())
                 if seconds <= 0:
                     raise deadline.error()
@@ -200,11 +201,11 @@ class Transport:
                 sent.attempts += 1
                 # In doubt until the attempt has told how it ended; if it is cancelled meanwhile, that is how it stays.
                 sent.on_wire = sent.in_doubt = True
-                try:
-                    response = await send(session, self._base_url, request, token, seconds)
-                finally:
-                    sent.on_wire = False
+                response = await send(session, self._base_url, request, token, seconds)
                 sent.in_doubt = in_doubt_before or response.proof is Proof.UNKNOWN
+            finally:
+                sent.on_wire = False
+                self._connections.take_back()
             if response.status is not None:
                 slot.refused = response.status == 429
             return response
