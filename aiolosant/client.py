@@ -20,7 +20,7 @@ from ._http.auth import Auth, TokenProvider
 from ._http.connections import Connections
 from ._http.deadline import Deadline
 from ._http.endpoint import GroupsEndpoint
-from ._http.request import Request
+from ._http.request import IDEMPOTENT, Request
 from ._http.retry import RetryPolicy
 from ._http.throttle import Throttle
 from ._http.transport import Transport
@@ -59,7 +59,7 @@ class LosantClient:
         ValueError: An argument is out of its range. Both messages name the argument.
     """
 
-    # Until they are known: whoever shows what could not be made calls its repr.
+    # For the repr of a client whose __init__ has raised: tracebacks with locals call it.
     _base_url = ""
     _application_id: str | None = None
 
@@ -156,16 +156,16 @@ class LosantClient:
         """Any other call of Losant's API, with the same token, retries, pace and errors.
 
         Args:
-            method: `GET`, `HEAD`, `PUT` and `DELETE` are sent again when in doubt, others are not.
+            method: `GET`, `HEAD`, `PUT` and `DELETE` are sent again if the response was lost, others are not.
             path: Path below the address of the API, such as `/applications/ID/devices`, without a query.
             params: Query parameters; True and False become `true` and `false`.
             json: What to send as JSON; None for no body.
 
         Returns:
-            The decoded JSON, or None if the answer has no body.
+            The decoded JSON, or None if the response has no body.
 
         Raises:
-            OutcomeUnknownError: A method that is not sent again left, and no answer tells what it did.
+            OutcomeUnknownError: A request that is not sent again may have been applied, and no response says so.
             TypeError: An argument is of a wrong type.
             ValueError: `path` is not a plain path, or `method` is not one of these and `POST` and `PATCH`.
         """
@@ -177,7 +177,7 @@ class LosantClient:
             decode=codec.decode_any,
             params=_checked_params(params),
             body=body,
-            idempotent=method in _IDEMPOTENT,
+            idempotent=method in IDEMPOTENT,
         )
         return await self._transport.call(request, Deadline(self._transport.timeout))
 
@@ -251,7 +251,6 @@ class Application:
 
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-_IDEMPOTENT = ("GET", "HEAD", "PUT", "DELETE")
 
 
 def _checked_method(method: object) -> str:

@@ -15,13 +15,13 @@ from ._batch.key_locks import KeyLocks
 from ._batch.workers import Permit, Workers
 from ._http import codec
 from ._http.deadline import Deadline
-from ._http.endpoint import MAX_PER_PAGE, GroupsEndpoint
+from ._http.endpoint import GroupsEndpoint
 from ._paging.keyset import KeysetPages
 from ._paging.numbered import paginated
 from ._paging.paginator import Paginator
 from ._validation import check_flag, check_id, check_range, check_text
 from .identity import Identity
-from .models import ExperienceGroup, GroupChanges, NewExperienceGroup
+from .models import MAX_PER_PAGE, ExperienceGroup, GroupChanges, NewExperienceGroup
 from .query import Query
 
 SortField = Literal["name", "id", "creationDate", "lastUpdated"]
@@ -158,7 +158,7 @@ class ExperienceGroups:
         Args:
             group: What to create.
             unique_by: What there must be one of, `by_name()` or `by_tag(key)`: if the group is there already, it is
-                returned as it is, and if an answer was lost, it is found out whether the group was made.
+                returned as it is, and if a response was lost, it is found out whether the group was made.
 
         Raises:
             OutcomeUnknownError: The request left, but nothing tells whether the group was made.
@@ -173,6 +173,7 @@ class ExperienceGroups:
         if unique_by is None:
             return await self._transport.call(self._endpoint.create_request(group), Deadline(self._transport.timeout))
         once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=0)
+        # One create has nobody to share permits with.
         permit = Permit(asyncio.Semaphore(0), self._transport.timeout, patient=False)
         try:
             return (await once.create(group, once.key_of(group), permit)).group

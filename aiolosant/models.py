@@ -18,6 +18,9 @@ from ._validation import check_id, check_tag_key, check_text, plain
 T = TypeVar("T")
 Field: TypeAlias = "attrs.Attribute[Any]"
 
+MAX_PER_PAGE = 1000
+"""The largest page that is asked for. Undocumented; it is the largest that Losant's own tools ask for."""
+
 
 class FrozenDict(dict[str, str]):
     """A dict that cannot change, so that a frozen message is frozen throughout; it hashes, copies and pickles."""

@@ -92,15 +92,20 @@ async def run(_scale: float) -> list[Row]:
                 "create_many(unique_by)": await trace(lambda: create("second")),
                 "get": await trace(lambda: groups.get(made["id"])),
             }
-    return [
-        {
-            "road": name,
-            "functions": road.functions,
-            "at most": LIMITS[name][0],
-            "changes of module": road.changes_of_module,
-            "at most ": LIMITS[name][1] or "-",
-            "changes of wing": road.changes_of_wing,
-            "at most  ": LIMITS[name][2],
-        }
-        for name, road in roads.items()
-    ]
+    rows: list[Row] = []
+    for name, road in roads.items():
+        functions, modules, wings = LIMITS[name]
+        rows.append(
+            {
+                "road": name,
+                "functions": road.functions,
+                "of at most": functions,
+                "changes of module": road.changes_of_module,
+                "out of at most": modules or "-",
+                "changes of wing": road.changes_of_wing,
+                "and of at most": wings,
+            }
+        )
+        if road.functions > functions or road.changes_of_module > (modules or 999) or road.changes_of_wing > wings:
+            raise RuntimeError(f"the road has become longer than it may be: {rows[-1]}")
+    return rows

@@ -3,8 +3,6 @@
 import asyncio
 import enum
 import gc
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +13,6 @@ from aiolosant import (
     DuplicateGroupError,
     LosantClient,
     NewExperienceGroup,
-    OutcomeUnknownError,
     RateLimitError,
     RequestTimeoutError,
     RetryPolicy,
@@ -23,27 +20,12 @@ from aiolosant import (
     by_name,
     by_tag,
 )
-from aiolosant._batch.key_locks import KeyLock, KeyLocks
-from aiolosant._http.deadline import Deadline
+from aiolosant._batch.key_locks import KeyLock
 from aiolosant.emulator import Emulator, Fault
 
 from .conftest import client_of
 from .servers import answer, raw_server
-
-QUICK = RetryPolicy(first_delay=0.01, max_delay=0.05, settle_time=0.05)
-FAULTS: dict[Fault, float] = {fault: 0.25 / 8 for fault in Fault if fault is not Fault.SILENCE}
-
-
-def tenants(count: int) -> Iterator[NewExperienceGroup]:
-    return (NewExperienceGroup(f"Tenant {n}", group_tags={"externalId": str(n)}) for n in range(count))
-
-
-async def there(emulator: Emulator) -> Counter[str]:
-    """How often each name is on the server, once late writes have landed."""
-    emulator.inject_random({})
-    await asyncio.sleep(emulator.lateness)
-    async with client_of(emulator) as observer:
-        return Counter([group.name async for group in observer.experience_groups.list(per_page=1000)])
+from .tenants import FAULTS, QUICK, tenants, there
 
 
 @pytest.mark.parametrize("unique_by", [by_tag("externalId"), by_name()], ids=["by_tag", "by_name"])
@@ -63,7 +45,7 @@ async def test_under_faults_each_group_is_there_once(emulator: Emulator, unique_
     assert sum(request.method == "POST" for request in emulator.requests) > 320
 
 
-async def test_without_an_identity_none_is_there_twice_and_none_is_called_what_it_is_not(emulator: Emulator) -> None:
+async def test_without_unique_by_nothing_is_duplicated_and_failed_means_absent(emulator: Emulator) -> None:
     """What is missing or unsure has an outcome that says so; `failed` only what is surely not there."""
     emulator.inject_random(FAULTS, seed=2)
     emulator.lateness = 0.03
@@ -89,39 +71,6 @@ async def test_the_same_input_run_again_makes_nothing(emulator: Emulator, losant
         assert (report.created, report.existing) == (0, 1000)
         assert {request.method for request in emulator.requests} == {"GET"}
         assert len(emulator.requests) <= 20
-
-
-@pytest.mark.parametrize("fault", [Fault.CUT_AFTER_WRITE, Fault.BAD_GATEWAY, Fault.BROKEN_BODY])
-async def test_a_lost_answer_is_settled_by_looking(emulator: Emulator, losant: LosantClient, fault: Fault) -> None:
-    """A group that was made though its answer was lost is found, and not sent again."""
-    emulator.inject(fault, method="POST")
-    (outcome,) = [o async for o in losant.experience_groups.create_many(tenants(1), unique_by=by_name())]
-    assert (outcome.status, outcome.error) == ("created", None)
-    assert [request.method for request in emulator.requests] == ["GET", "POST", "GET"]
-
-
-@pytest.mark.parametrize("fault", [Fault.CUT_BEFORE_WRITE, Fault.SERVER_ERROR, Fault.UNAVAILABLE])
-async def test_a_lost_request_is_sent_again_once_it_is_surely_not_there(emulator: Emulator, fault: Fault) -> None:
-    """Looked for at once and after settle_time, sent again, and looked for once more."""
-    emulator.inject(fault, method="POST")
-    async with client_of(emulator, retry=QUICK) as losant:
-        group = await losant.experience_groups.create(next(tenants(1)), unique_by=by_tag("externalId"))
-    assert group.name == "Tenant 0"
-    assert [request.method for request in emulator.requests] == ["GET", "POST", "GET", "GET", "POST", "GET"]
-
-
-async def test_a_write_that_lands_too_late_is_reported_with_both_ids(emulator: Emulator) -> None:
-    """Later than settle_time: the group is there twice, and the outcome says so; nothing is deleted."""
-    emulator.inject(Fault.LATE_WRITE, method="POST")
-    emulator.lateness = 0.9  # after the second look at 0.6 s, before the last at 1.1 s
-    async with client_of(emulator, retry=RetryPolicy(settle_time=0.4)) as losant:
-        (outcome,) = [o async for o in losant.experience_groups.create_many(tenants(1), unique_by=by_name())]
-        ids = {group.id async for group in losant.experience_groups.list()}
-    assert outcome.status == "unknown"
-    assert isinstance(outcome.error, DuplicateGroupError)
-    assert set(outcome.error.ids) == ids
-    assert len(ids) == 2
-    assert all(group_id in str(outcome.error) for group_id in ids)
 
 
 async def test_several_live_groups_under_one_key_are_an_error(emulator: Emulator, losant: LosantClient) -> None:
@@ -164,86 +113,6 @@ async def test_a_key_that_repeats_is_its_items_error(losant: LosantClient) -> No
     assert "group 'c' has nothing to know it by" in str(outcomes[2].error)
     with pytest.raises(ValueError, match="nothing to know it by"):
         await losant.experience_groups.create(NewExperienceGroup("c"), unique_by=by_tag("id"))
-
-
-async def test_a_refusal_after_a_doubt_does_not_call_the_group_missing(emulator: Emulator) -> None:
-    """The lost first write may still land, so the outcome stays unknown though the second was refused."""
-    emulator.lateness = 10
-    async with client_of(emulator, retry=QUICK) as losant:
-        groups = losant.experience_groups
-        parent = await groups.create(NewExperienceGroup("parent"))
-        emulator.inject(Fault.LATE_WRITE, method="POST")
-        new = NewExperienceGroup("orphan", parent_id=parent.id)
-        creating = asyncio.create_task(groups.create(new, unique_by=by_name()))
-        while sum(request.method == "POST" for request in emulator.requests) < 2:
-            await asyncio.sleep(0)
-        await groups.delete(parent.id)
-        with pytest.raises(OutcomeUnknownError, match="is no group of this application") as caught:
-            await creating
-    assert isinstance(caught.value.__cause__, BadRequestError)
-
-
-async def test_attempts_end_in_an_unknown_outcome(emulator: Emulator) -> None:
-    """A write that is lost again and again is unknown in the end: the last may still land."""
-    emulator.inject(Fault.CUT_BEFORE_WRITE, times=99, method="POST")
-    policy = RetryPolicy(max_attempts=3, first_delay=0.01, settle_time=0.01)
-    async with client_of(emulator, retry=policy) as losant:
-        with pytest.raises(OutcomeUnknownError, match="3 attempts"):
-            await losant.experience_groups.create(next(tenants(1)), unique_by=by_name())
-    assert sum(request.method == "POST" for request in emulator.requests) == 3
-
-
-async def test_one_unknown_does_not_stall_the_rest(emulator: Emulator) -> None:
-    """Waiting for a settlement gives up the place: at one at a time the others go on meanwhile."""
-    emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
-    async with client_of(emulator, retry=RetryPolicy(settle_time=0.3)) as losant:
-        batch = losant.experience_groups.create_many(tenants(30), concurrency=1, unique_by=by_name())
-        order = [outcome.index async for outcome in batch]
-    assert order[-1] == 0
-    assert order[:-1] == list(range(1, 30))
-    assert emulator.peak_in_flight <= 2
-
-
-async def test_what_waits_for_settlement_is_bounded(emulator: Emulator) -> None:
-    """However many are lost, no more than a bounded number waits, and the input is pulled no further."""
-    emulator.inject(Fault.CUT_BEFORE_WRITE, times=10_000, method="POST")
-    pulled = 0
-
-    def source() -> Iterator[NewExperienceGroup]:
-        nonlocal pulled
-        for group in tenants(5000):
-            pulled += 1
-            yield group
-
-    async with client_of(emulator, retry=RetryPolicy(settle_time=30)) as losant:
-        batch = losant.experience_groups.create_many(source(), concurrency=4, unique_by=by_name())
-        waiting = asyncio.create_task(anext(batch))
-        before = -1
-        while pulled != before:
-            before = pulled
-            await asyncio.sleep(0.3)
-        assert pulled <= 100 + (4 + 8 + 100)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        report = await batch.report()
-    sent = sum(request.method == "POST" for request in emulator.requests)
-    assert 100 <= sent == len(report.unknown)
-    assert len(report.failed) == pulled - sent
-
-
-async def test_leaving_a_batch_leaves_what_is_unsettled_unknown(emulator: Emulator) -> None:
-    """After `break` nothing waits for a settlement any more; what was sent is `unknown`, not `failed`."""
-    emulator.inject(Fault.CUT_BEFORE_WRITE, times=3, method="POST")
-    async with client_of(emulator, retry=RetryPolicy(settle_time=30)) as losant:
-        batch = losant.experience_groups.create_many(tenants(200), concurrency=4, unique_by=by_name())
-        async for _ in batch:
-            break
-        report = await batch.report()
-    names = await there(emulator)
-    assert len(report.unknown) == 3
-    assert report.created == len(names)
-    assert {outcome.index for outcome in report.failed}.isdisjoint(int(name.split()[1]) for name in names)
 
 
 async def test_a_lookup_that_fails_is_the_failure_of_all_that_share_it(emulator: Emulator) -> None:
@@ -366,40 +235,6 @@ async def test_two_spellings_of_an_application_are_one(emulator: Emulator, losan
     assert len({group.id for group in await asyncio.gather(*creates)}) == 1
 
 
-async def test_a_create_that_was_cancelled_and_is_asked_for_again_makes_one_group(emulator: Emulator) -> None:
-    """Its write may be still on the way: the next one waits until it must have landed, and looks."""
-    emulator.lateness = 0.05
-    emulator.inject(Fault.LATE_WRITE, method="POST")
-    new = NewExperienceGroup("x", group_tags={"k": "v"})
-    async with client_of(emulator, retry=RetryPolicy(settle_time=0.3)) as losant:
-        groups = losant.experience_groups
-        first = asyncio.create_task(groups.create(new, unique_by=by_tag("k")))
-        while len(emulator.requests) < 2:
-            await asyncio.sleep(0)
-        first.cancel()
-        await asyncio.wait({first})
-        made = await groups.create(new, unique_by=by_tag("k"))
-        assert [group.id async for group in groups.scan()] == [made.id]
-    assert [request.method for request in emulator.requests] == ["GET", "POST", "GET", "GET", "GET"]
-
-
-async def test_a_batch_that_was_left_and_is_run_again_makes_what_is_missing(emulator: Emulator) -> None:
-    """In one client at once: what the first left unknown is waited for by the second."""
-    emulator.lateness = 0.05
-    emulator.inject(Fault.LATE_WRITE, times=10, method="POST")
-    async with client_of(emulator, retry=RetryPolicy(settle_time=0.3)) as losant:
-        left = losant.experience_groups.create_many(tenants(20), unique_by=by_tag("externalId"), concurrency=10)
-        step = asyncio.create_task(anext(left))
-        while sum(request.method == "POST" for request in emulator.requests) < 10:
-            await asyncio.sleep(0)
-        step.cancel()
-        await asyncio.wait({step})
-        assert len((await left.report()).unknown) == 10
-        again = await losant.experience_groups.create_many(tenants(20), unique_by=by_tag("externalId")).report()
-    assert (again.created, again.existing, again.failed) == (10, 10, ())
-    assert sum((await there(emulator)).values()) == 20
-
-
 async def test_a_create_that_was_refused_looks_before_it_is_sent_again(emulator: Emulator) -> None:
     """While it waited out the pause that the server asked for, somebody else has created the group."""
     emulator.retry_after = 1
@@ -411,19 +246,6 @@ async def test_a_create_that_was_refused_looks_before_it_is_sent_again(emulator:
         (theirs,) = emulator.create_groups([{"name": "P"}]).values()
         assert (await creating).id == theirs
     assert [request.method for request in emulator.requests] == ["GET", "POST", "GET"]
-
-
-async def test_doubts_are_forgotten_in_time() -> None:
-    """A service that runs for months keeps none that is settled by time."""
-    locks = KeyLocks()
-    for n in range(100):
-        locks[n].doubt(0)
-    locks["x"].doubt(0.2)
-    while len(locks) > 1:
-        await asyncio.sleep(0)
-    assert 0 < await locks["x"].take(Deadline(60)) <= 0.2
-    while len(locks):
-        await asyncio.sleep(0)
 
 
 async def test_a_single_create_keeps_its_budget_under_a_pause(emulator: Emulator) -> None:
@@ -469,26 +291,6 @@ async def test_closing_ends_a_create_that_looks_up(emulator: Emulator) -> None:
         await creating
 
 
-async def test_a_provider_that_fails_after_a_doubt_leaves_the_doubt(emulator: Emulator) -> None:
-    """A token that cannot be had any more does not make a lost write undone."""
-    tokens = iter([emulator.token])
-
-    async def provider() -> str:
-        return next(tokens, None) or fail()
-
-    def fail() -> str:
-        raise RuntimeError("vault is sealed")
-
-    async with client_of(emulator, token=provider, retry=QUICK) as losant:
-        emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
-        creating = asyncio.create_task(losant.experience_groups.create(next(tenants(1)), unique_by=by_name()))
-        while not any(request.method == "POST" for request in emulator.requests):
-            await asyncio.sleep(0)
-        emulator.revoke_token()
-        with pytest.raises(OutcomeUnknownError, match="vault is sealed"):
-            await creating
-
-
 async def test_a_long_pause_in_a_503_stops_a_batch_too(emulator: Emulator) -> None:
     """Whatever the status, what every other item would have to wait for ends the batch; a short pause does not."""
     unavailable = answer("HTTP/1.1 503 No\r\nRetry-After: 3600")
@@ -508,68 +310,6 @@ async def test_a_long_pause_in_a_503_stops_a_batch_too(emulator: Emulator) -> No
     ):
         report = await losant.experience_groups.create_many(tenants(4)).report()
     assert len(report.failed) == 4
-
-
-async def test_an_item_that_settles_does_not_lose_its_time_to_others(emulator: Emulator) -> None:
-    """Its clock stands still while it waits for its place behind those that were pulled meanwhile."""
-    emulator.latency = 0.01
-    emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
-    async with client_of(emulator, retry=QUICK, timeout=0.8) as losant:
-        report = await losant.experience_groups.create_many(tenants(150), concurrency=1, unique_by=by_name()).report()
-    assert report.created == 150
-
-
-async def test_what_could_not_be_settled_says_where_and_how_often(emulator: Emulator) -> None:
-    """Errors made while settling name the request and its attempts, and give one advice."""
-    emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
-    async with client_of(emulator, retry=RetryPolicy(max_attempts=1, settle_time=0.01)) as losant:
-        creating = asyncio.create_task(losant.experience_groups.create(next(tenants(1)), unique_by=by_name()))
-        while not any(request.method == "POST" for request in emulator.requests):
-            await asyncio.sleep(0)
-        emulator.inject(Fault.SERVER_ERROR, times=9, method="GET")
-        with pytest.raises(OutcomeUnknownError, match="looking for it: Internal Server Error") as caught:
-            await creating
-    assert (caught.value.method, caught.value.attempts) == ("POST", 1)
-    assert str(caught.value).count("Look whether") == 1
-    assert "Try again later" not in str(caught.value)
-
-
-@pytest.mark.parametrize("fault", [Fault.CUT_AFTER_WRITE, None])
-async def test_nothing_is_settled_for_a_batch_that_was_left(emulator: Emulator, fault: Fault | None) -> None:
-    """An attempt that is on the wire when its batch is left ends, and is not followed by a look or another attempt."""
-    async with client_of(emulator, retry=QUICK) as losant:
-        batch = losant.experience_groups.create_many(tenants(1), unique_by=by_name())
-        if fault is not None:
-            emulator.inject(fault, method="POST")
-        walk = asyncio.create_task(anext(batch))
-        while not any(request.method == "GET" for request in emulator.requests):
-            await asyncio.sleep(0)
-        emulator.latency = 0.05
-        while not any(request.method == "POST" for request in emulator.requests):
-            await asyncio.sleep(0)
-        walk.cancel()
-        await asyncio.gather(walk, return_exceptions=True)
-        report = await batch.report()
-    assert (report.created, len(report.unknown)) == ((1, 0) if fault is None else (0, 1))
-    assert [request.method for request in emulator.requests] == ["GET", "POST"]
-
-
-async def test_a_resent_create_that_was_left_on_the_wire_stays_in_doubt(emulator: Emulator) -> None:
-    """Its first attempt may still land, and nobody is left to look whether it did."""
-    async with client_of(emulator, retry=QUICK) as losant:
-        batch = losant.experience_groups.create_many(tenants(1), unique_by=by_name())
-        emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
-        walk = asyncio.create_task(anext(batch))
-        while sum(request.method == "GET" for request in emulator.requests) < 3:
-            await asyncio.sleep(0)
-        emulator.latency = 0.05
-        while sum(request.method == "POST" for request in emulator.requests) < 2:
-            await asyncio.sleep(0)
-        walk.cancel()
-        await asyncio.gather(walk, return_exceptions=True)
-        report = await batch.report()
-    assert (report.created, len(report.unknown)) == (0, 1)
-    assert [request.method for request in emulator.requests] == ["GET", "POST", "GET", "GET", "POST"]
 
 
 async def test_leaving_a_batch_looks_up_nothing_more(emulator: Emulator, losant: LosantClient) -> None:

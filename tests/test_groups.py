@@ -26,7 +26,7 @@ async def make(losant: LosantClient, *names: str) -> list[ExperienceGroup]:
     return [await losant.experience_groups.create(NewExperienceGroup(name)) for name in names]
 
 
-async def test_a_group_lives(losant: LosantClient) -> None:
+async def test_create_get_update_and_delete_a_group(losant: LosantClient) -> None:
     """Create, get, update, delete: each answer is the group as it is then."""
     groups = losant.experience_groups
     new = codec.new_group(sample_object("group_post"))

@@ -32,7 +32,7 @@ BASE = {"errors", "models", "query", "identity", "_validation", "_forest"}
 # What decides does no I/O, so that its tests need none either.
 PURE = {
     *("errors", "models", "query", "identity", "_validation", "_forest"),
-    *("_http.response", "_http.retry", "_http.codec", "_batch.outcome"),
+    *("_http.request", "_http.response", "_http.retry", "_http.pace", "_http.codec", "_batch.outcome"),
     *("reconcile.plan", "reconcile.planner", "reconcile.schedule", "reconcile.codec"),
     *("emulator.query_sql", "emulator.store", "emulator.schemas"),
 }
@@ -76,6 +76,12 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     """Whoever reads a module need not have read those that use it."""
     graph = {module: {name for name in imported(module) if name in MODULES and name != module} for module in MODULES}
     TopologicalSorter(graph).prepare()  # raises a CycleError that shows the circle
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.rglob("*.py")), ids=lambda path: path.name)
+def test_a_file_of_tests_is_short_enough_as_well(path: Path) -> None:
+    """No file of tests has more than 400 lines."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 @pytest.mark.parametrize("module", MODULES)

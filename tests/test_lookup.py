@@ -56,7 +56,7 @@ async def started(*coroutines: Any) -> list[asyncio.Task[Any]]:
     return tasks
 
 
-async def test_those_of_one_moment_share_a_query(server: Server, lookups: Lookups[str, str]) -> None:
+async def test_concurrent_lookups_share_one_query(server: Server, lookups: Lookups[str, str]) -> None:
     """And each gets its own answer."""
     assert await asyncio.gather(*(lookups.find(key) for key in ("a", "b", "a"))) == ["a!", "b!", "a!"]
     assert server.questions == [["a", "b"]]
@@ -74,7 +74,7 @@ async def test_what_was_found_a_moment_ago_is_not_asked_again(server: Server, lo
     assert server.questions == [["a", "b"], ["b"], ["b"]]
 
 
-async def test_what_is_expected_is_looked_up_along(server: Server, lookups: Lookups[str, str]) -> None:
+async def test_expected_keys_join_a_query(server: Server, lookups: Lookups[str, str]) -> None:
     """As many as a query can hold, in their order; what has been forgotten is not."""
     for n in range(MOST_KEYS + 10):
         lookups.expect(str(n))
@@ -104,7 +104,7 @@ async def test_without_gathering_every_question_is_asked_at_once(server: Server,
     await asyncio.gather(*tasks)
 
 
-async def test_what_is_due_takes_those_along_that_settle(server: Server, lookups: Lookups[str, str]) -> None:
+async def test_a_settling_lookup_joins_the_next_query(server: Server, lookups: Lookups[str, str]) -> None:
     """What settles waits longer for others, and goes as soon as any question is asked."""
     tasks = await started(lookups.find_anew("settles", settling=True), lookups.find("first"))
     await asyncio.gather(*tasks)

@@ -188,7 +188,7 @@ def test_two_clients_share_a_limit(seed: int) -> None:
     assert sum(shares) >= 180
 
 
-def test_an_idle_hour_teaches_nothing() -> None:
+def test_idle_time_does_not_change_the_rate() -> None:
     """The rate after a pause is the rate before it, and the first burst starts at once."""
     world = World(limit=200)
     world.run(10)
@@ -220,7 +220,7 @@ def test_the_window_opens_until_the_first_wave() -> None:
     assert small.delay(3) == math.inf
 
 
-def test_a_wave_is_counted_once() -> None:
+def test_refusals_of_requests_from_before_a_cut_do_not_cut_again() -> None:
     """Those that were on the way when the pace was cut do not cut it again."""
     pace = Pace(64)
     for _ in range(16):
@@ -314,8 +314,8 @@ async def test_closing_turns_away_all_that_wait_and_all_that_come_later() -> Non
         throttle.close()
         with pytest.raises(ConfigurationError, match="closed"):
             await waiting
-        with pytest.raises(ConfigurationError, match="closed"):
-            await take()
+    with pytest.raises(ConfigurationError, match="closed"):
+        await take()
 
 
 async def test_a_pause_holds_everything_back() -> None:

@@ -69,7 +69,7 @@ class ExactlyOnce:
         gather: Seconds that a lookup waits for others to share its query.
 
     Attributes:
-        lookups: What was looked up, and is expected to be.
+        lookups: The shared lookups of this batch.
 
     Raises:
         TypeError: `identity` is neither `by_name()` nor `by_tag(key)`.
@@ -106,7 +106,7 @@ class ExactlyOnce:
             group: What there must be one of.
             key: What it is known by, as `key_of` says.
             permit: Its permit to be under way.
-            fresh: Whether it cannot be there yet, so that it is sent without a lookup.
+            fresh: Whether no group with this key can exist yet, so that it is sent without a lookup.
 
         Raises:
             DuplicateGroupError: There are several with this key, from before or because a lost write landed late.
@@ -115,17 +115,16 @@ class ExactlyOnce:
         """
         lock, settled = self._lock(key), False
         try:
-            doubt = await lock.take(permit.deadline)
+            doubtful_for = await lock.take(permit.deadline)
             try:
-                there = None if fresh and not doubt else await self._find_before(key, lock, doubt, permit)
+                there = None if fresh and not doubtful_for else await self._find_before(key, lock, doubtful_for, permit)
                 if there is not None:
                     return Created(there, is_new=False, was_answered=False)
                 created = await self._send(group, key, permit, fresh=fresh)
                 settled = True
                 return created
             finally:
-                if permit.sent.attempts:
-                    lock.creates += 1
+                lock.creates += permit.sent.attempts > 0
                 if permit.sent.in_doubt and not settled:
                     lock.doubt(self._transport.retry.settle_time)
                 lock.release()
@@ -133,15 +132,17 @@ class ExactlyOnce:
             locate(error, "POST", self._endpoint.path, permit.sent)
             raise
 
-    async def _find_before(self, key: Hashable, lock: KeyLock, doubt: float, permit: Permit) -> ExperienceGroup | None:
-        """Look for the group before it is sent; for `doubt` seconds an earlier write may still land."""
+    async def _find_before(
+        self, key: Hashable, lock: KeyLock, doubtful_for: float, permit: Permit
+    ) -> ExperienceGroup | None:
+        """Look for the group before it is sent; for `doubtful_for` seconds an earlier write may still land."""
         deadline = permit.deadline
         found = await deadline.wait_for_turn(self.lookups.find(key))
-        if found.creates != lock.creates:  # the question was asked before or during that
+        if found.creates != lock.creates:  # it was asked before another create had ended, and may be stale
             found = await deadline.wait_for_turn(self.lookups.find_anew(key))
         there = self._only(key, found)
-        if there is None and doubt:
-            await deadline.wait_for_turn(self._transport.sleep(doubt))
+        if there is None and doubtful_for:
+            await deadline.wait_for_turn(self._transport.sleep(doubtful_for))
             there = self._only(key, await deadline.wait_for_turn(self.lookups.find_anew(key)))
         return there
 
@@ -168,7 +169,7 @@ class ExactlyOnce:
                 return Created(made, is_new=True, was_answered=True)
             if there := await self._settle(key, permit, doubt, 0.0, retry.settle_time):
                 return Created(there, is_new=True, was_answered=False)
-            if permit.sent.attempts >= retry.max_attempts:
+            if not retry.has_attempts_left(permit.sent.attempts):
                 raise doubt
             logger.warning("%s: not there, so resending", doubt.message)
             await permit.take()
@@ -176,14 +177,17 @@ class ExactlyOnce:
     async def _settle(
         self, key: Hashable, permit: Permit, doubt: OutcomeUnknownError, *waits: float
     ) -> ExperienceGroup | None:
-        """Look for what may have been made, after each of these waits. Others may have the permit meanwhile."""
+        """Look for what may have been made after each of these waits, which add up. Return the first that is found.
+
+        The permit is given up meanwhile.
+        """
         if permit.deadline.expired:
             raise doubt
         permit.give_up()
         try:
             for wait in waits:
                 await permit.deadline.wait_for(self._transport.sleep(wait))
-                # A lookup has a time of its own; an item of a batch must not lose its time to a pause of the server's.
+                # The lookup has a timeout of its own, and the clock of a patient item stands still meanwhile.
                 found = await permit.deadline.wait_for_turn(self.lookups.find_anew(key, settling=True))
                 if there := self._only(key, found):
                     return there
@@ -194,7 +198,7 @@ class ExactlyOnce:
         return None
 
     async def _check_absent(self, key: Hashable) -> None:
-        """Before what was refused is sent again: others had time to create it."""
+        """Raise `_ThereError` if the group exists by now: before what was refused is sent again."""
         if there := self._only(key, await self.lookups.find_anew(key)):
             raise _ThereError(there)
 

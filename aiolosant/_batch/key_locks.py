@@ -14,22 +14,27 @@ class KeyLock(asyncio.Lock):
     """The lock for creating the group with one key.
 
     Attributes:
-        creates: How often the group was sent under this lock. It is counted when the lock is released, so that a lookup
-            that was asked before or during a create can be told from one that was asked after it.
+        creates: How often the group was sent under this lock. Whoever holds the lock counts it just before the release,
+            so that a lookup from before or during a create can be told from one that came after it.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.creates = 0
         self._doubt_until = -math.inf
+        self._waiting = 0
 
     async def take(self, deadline: Deadline) -> float:
-        """Wait until nobody else in this client creates the group; `release` gives the lock back.
+        """Wait until nobody else in this client creates the group; `release` lets others have it.
 
         Returns the seconds in which an earlier, lost write may still land; 0 if none can.
         """
-        if self.locked():
-            await deadline.wait_for_turn(self.acquire())
+        if self._waiting or self.locked():
+            self._waiting += 1
+            try:
+                await deadline.wait_for_turn(self.acquire())
+            finally:
+                self._waiting -= 1
         else:
             await self.acquire()
         return max(0.0, self._doubt_until - asyncio.get_running_loop().time())

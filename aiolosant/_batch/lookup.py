@@ -18,8 +18,8 @@ V = TypeVar("V")
 
 MOST_KEYS = 100
 """How many keys one query can hold: the published schema's limit of a list in a query."""
-# What was found is relied on for so many seconds, or for as long as so many requests take at the server's pace:
-# otherwise nearly every request would be a lookup where the pace is slow.
+# An answer is valid for so many seconds, or for the time that so many requests take at the server's pace if that is
+# longer: otherwise a slow server would get mostly lookups.
 _MAX_AGE = 1.0
 _MAX_AGE_IN_REQUESTS = 20
 # Seconds that a lookup after a lost response waits for others that are due, to share a query.
@@ -47,8 +47,8 @@ class Lookups(Generic[K, V]):
         self._find = find
         self._transport = transport
         self._gather = gather
-        self._expected: dict[K, None] = {}  # will be asked for, in about this order, and have not been looked up yet
-        self._answers: dict[K, asyncio.Future[_Answer[V]]] = {}  # of those whose query has been sent, or soon will be
+        self._expected: dict[K, None] = {}  # announced, and in no query yet
+        self._answers: dict[K, asyncio.Future[_Answer[V]]] = {}  # unused ones, `_due` included
         self._due: dict[K, asyncio.Future[_Answer[V]]] = {}  # those of the next query
         self._timer: asyncio.TimerHandle | None = None
         self._queries: set[asyncio.Task[None]] = set()
@@ -63,7 +63,7 @@ class Lookups(Generic[K, V]):
         self._answers.pop(key, None)
 
     async def find(self, key: K) -> V:
-        """Return what was found for a key a moment ago, or is found now. An answer is used once.
+        """Return what was found for a key a moment ago, or is found now. To use an answer removes it.
 
         Raises:
             LosantError: The query failed, for all that shared it.
@@ -74,11 +74,11 @@ class Lookups(Generic[K, V]):
         return await self._result(key, answer)
 
     async def find_anew(self, key: K, *, settling: bool = False) -> V:
-        """Return what is found for a key from now on; with `settling`, others that are due may share the query."""
+        """Return what a new query finds; with `settling`, it waits a little for others to share it."""
         return await self._result(key, self._due.get(key) or self._ask(key, _GATHER_SETTLING if settling else 0))
 
     def close(self) -> None:
-        """Ask nothing more. Whoever waits is told so."""
+        """Send no further queries. Callers that wait get a TransportError."""
         self._cancel_timer()
         due, self._due = self._due, {}
         if due:
@@ -91,7 +91,7 @@ class Lookups(Generic[K, V]):
             # Shielded, because others may wait for the same key.
             return (await asyncio.shield(answer)).value
         except LosantError as error:
-            # Each gets an error of its own, since errors are written on by what they pass through.
+            # Each gets an error of its own, since `locate` changes errors.
             raise copy.copy(error) from error.__cause__
         finally:
             if self._answers.get(key) is answer:

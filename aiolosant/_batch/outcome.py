@@ -17,7 +17,7 @@ class Outcome:
     """What became of one item of a batch.
 
     Attributes:
-        index: Place of the item in the input, from 0.
+        index: Position of the item in the input, from 0.
         request: The item as it was given.
         group: The group that is there now; None unless `ok`.
         error: Why there is none; None if `ok`.

@@ -32,7 +32,7 @@ from ..errors import (
 )
 
 GaveUp = Literal["failed", "unknown"]
-"""The status of an item that surely came to nothing, or of which nobody knows."""
+"""`failed`: surely not applied; `unknown`: perhaps applied."""
 
 
 class AnyOutcome(Protocol):
@@ -45,7 +45,8 @@ class AnyOutcome(Protocol):
 
 O = TypeVar("O", bound=AnyOutcome)  # noqa: E741 - one letter, as type variables have
 
-# What one item meets, every other would meet as well. A create answers 404 for an unknown application alone.
+# Errors that every further item would get too, so that they stop the batch. A create gets a 404 only if the application
+# is unknown.
 _FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError, ConfigurationError)
 
 
@@ -54,11 +55,11 @@ class Item:
     """One item of the input.
 
     Attributes:
-        index: Its place in the input, from 0.
+        index: Its position in the input, from 0.
         given: The item as it was given.
         urgency: Of those that were pulled, the one with the smallest number is begun first.
         group: What the job made of it.
-        key: What that is known by.
+        key: What tells the group from others, under `unique_by`; None without.
     """
 
     index: int
@@ -69,7 +70,7 @@ class Item:
 
 
 class Permit:
-    """A permit to be under way, for as long as an item is: its time, and what was sent for it.
+    """One item's place within the concurrency: its deadline, and what was sent for it.
 
     Args:
         permits: Where the permit was taken from, and is given back to.
@@ -119,7 +120,7 @@ class Job(Protocol[O_co]):
         """Do the work, and return the outcome. A LosantError is the item's own; any other error ends the batch."""
 
     def gave_up(self, item: Item, error: BaseException, status: GaveUp) -> O_co:
-        """Return the outcome of an item that did not come to its own."""
+        """Return the outcome of an item whose `do` raised an error or never ran."""
 
     def report(self) -> Any:
         """Return what is to be the `report` of an error that ends the batch."""
@@ -131,7 +132,8 @@ class Job(Protocol[O_co]):
 class Workers(Generic[O]):
     """The tasks of one batch.
 
-    They do not know the iterator that walks over their outcomes, so that one that is dropped can be collected.
+    They hold no reference to the iterator over their outcomes, so that an iterator that is dropped is collected and can
+    call `abandon`. A TaskGroup would not do: it cancels the others when one fails, among them writes on the wire.
 
     Args:
         items: The input.
@@ -164,7 +166,7 @@ class Workers(Generic[O]):
         self._pulled: asyncio.PriorityQueue[tuple[float, int, Item | None]] = asyncio.PriorityQueue()
         self._under_way: dict[asyncio.Task[None], Permit] = {}
         self._feeding: list[asyncio.Task[None]] = []  # pull and begin
-        self._outcomes: asyncio.Queue[O | None] = asyncio.Queue()  # None wakes whoever waits for one that will not come
+        self._outcomes: asyncio.Queue[O | None] = asyncio.Queue()  # None: there are no more
         self._early: dict[int, O] = {}
         self._following = 0
         self._stopped = False
@@ -237,7 +239,7 @@ class Workers(Generic[O]):
 
     def _let_go(self) -> None:
         self.over = True
-        self._items = iter(())  # a generator that nobody else has is closed, and with it the file that it reads
+        self._items = iter(())  # to drop the last reference closes a generator, and the file that it reads
         self._transport.at_close.discard(self._client_closes)
         self.job.close()
 
@@ -275,13 +277,13 @@ class Workers(Generic[O]):
         """Begin the most urgent item whenever there is a permit for it."""
         try:
             while True:
-                if self._pulled.empty():
+                if self._pulled.empty():  # wait for an item, without choosing it yet
                     self._pulled.put_nowait(await self._pulled.get())
                 await self._permits.acquire()
                 # Only now, since one that is more urgent may have been pulled meanwhile.
                 _, _, item = self._pulled.get_nowait()
                 if item is None:
-                    self._permits.release()  # for an item that has given up its own, and takes one again
+                    self._permits.release()  # an item that is being settled may still need it
                     return
                 permit = Permit(self._permits, self._transport.timeout)
                 task = self._transport.start_task(self._work_on(item, permit))
@@ -316,7 +318,7 @@ class Workers(Generic[O]):
 
     def _work_ended(self, item: Item, task: asyncio.Task[None]) -> None:
         permit = self._under_way.pop(task)
-        if task.cancelled():  # before its first step; later it makes an outcome of that
+        if task.cancelled():  # before it ran; once it runs, it makes an outcome of its cancellation
             permit.give_up()
             self._finish(item, self.job.gave_up(item, _not_sent(self._fatal), "failed"))
         self._wake_at_the_end(task)
@@ -351,7 +353,7 @@ def _status_of(error: BaseException, sent: Sent) -> GaveUp:
 
 
 def _not_sent(cause: BaseException | None) -> TransportError:
-    error = TransportError("not sent: the batch ended before its turn")
+    error = TransportError("not sent: the batch ended first")
     error.advice = "Run it again."
     error.__cause__ = cause
     return error

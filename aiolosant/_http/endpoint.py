@@ -8,16 +8,13 @@ from typing import Any
 
 from .._validation import check_id
 from ..errors import NotFoundError, ResponseFormatError
-from ..models import ExperienceGroup, NewExperienceGroup, Page, check_changes
+from ..models import MAX_PER_PAGE, ExperienceGroup, NewExperienceGroup, Page, check_changes
 from . import codec
 from .deadline import Deadline
 from .request import Request
 from .transport import Sent, Transport
 
 Params = Mapping[str, str | int]
-
-MAX_PER_PAGE = 1000
-"""The largest page that is asked for. Undocumented; it is the largest that Losant's own tools ask for."""
 
 
 class GroupsEndpoint:
@@ -74,7 +71,9 @@ class GroupsEndpoint:
                 return found
             if not page.items:
                 break
-        message = f"the list makes no progress: {page.total_count} groups are left, and none of them comes"
+        message = (
+            f"the list makes no progress: {page.total_count} groups are behind {last or 'the start'}, and none comes"
+        )
         raise ResponseFormatError(message, method="GET", path=self.path, attempts=1)
 
     async def get(self, group_id: str, deadline: Deadline, params: Params | None = None) -> ExperienceGroup:

@@ -9,6 +9,11 @@ import attrs
 
 T = TypeVar("T")
 
+READS = ("GET", "HEAD")
+"""Methods that change nothing."""
+IDEMPOTENT = (*READS, "PUT", "DELETE")
+"""Methods that have the same effect sent twice as once. Losant's PATCH has it as well, since it replaces fields."""
+
 
 @attrs.frozen(kw_only=True)
 class Request(Generic[T]):

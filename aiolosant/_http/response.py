@@ -11,7 +11,7 @@ import msgspec
 
 from ..errors import ApiError, LosantError, ResponseFormatError, api_error_class
 from .codec import decode_error
-from .request import Request
+from .request import READS, Request
 
 T = TypeVar("T")
 
@@ -39,6 +39,7 @@ class Response(Generic[T]):
         error: What went wrong.
         transient: Whether the same request may succeed later.
         status: The HTTP status; None if there was no response.
+        refused: Whether the server refused the request for having had too many.
     """
 
     proof: Proof
@@ -46,6 +47,7 @@ class Response(Generic[T]):
     error: LosantError | None = None
     transient: bool = False
     status: int | None = None
+    refused: bool = False
 
     @property
     def retry_after(self) -> float | None:
@@ -73,7 +75,7 @@ def classify(
         retry_after: Seconds that the server asks to wait.
         mask: Removes from a text what it must not show, should the response quote our own headers.
     """
-    reads = request.method in ("GET", "HEAD")
+    reads = request.method in READS
     if not 200 <= status < 300:
         kind, message = (mask(text)[:MOST_QUOTED] for text in decode_error(body))
         refusal = api_error_class(status)(
@@ -87,6 +89,7 @@ def classify(
             # A redirect tells a read that it went to the wrong place; it leaves a write in doubt.
             transient=status in _REFUSED_FOR_NOW or status >= 500 or (status < 400 and not reads),
             status=status,
+            refused=status == 429,
         )
     try:
         return Response(Proof.APPLIED, result=request.decode(body), status=status)

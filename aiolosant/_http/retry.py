@@ -13,7 +13,8 @@ from .._validation import check_range, check_seconds
 from .request import Request
 from .response import Proof, Response
 
-_LEAST_PAUSE = 0.25  # seconds
+# After a pause that the server asked for, requests come back spread over this many seconds.
+_SPREAD = 0.25
 
 
 def _seconds(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
@@ -53,6 +54,10 @@ class RetryPolicy:
     settle_time: float = attrs.field(default=2.0, validator=_seconds)
     max_pause: float = attrs.field(default=60.0, validator=_seconds)
 
+    def has_attempts_left(self, attempts: int) -> bool:
+        """Return whether a request that was sent so often may be sent once more."""
+        return attempts < self.max_attempts
+
     def delay(self, attempts: int, draw: float) -> float:
         """Return the seconds to wait after `attempts` attempts: exponential with full jitter.
 
@@ -82,7 +87,7 @@ class RetryPolicy:
             patient: Whether the call's clock stands still while the throttle makes it wait.
         """
         repeatable = request.idempotent or response.proof is Proof.NOT_APPLIED
-        if not response.transient or not repeatable or attempts >= self.max_attempts:
+        if not response.transient or not repeatable or not self.has_attempts_left(attempts):
             return None
         asked = response.retry_after
         if asked is None:
@@ -92,8 +97,8 @@ class RetryPolicy:
         in_time = left > 0 if patient else left > asked
         if not in_time or asked > self.max_pause:
             return None
-        # The server's word wins, but for so little that all would come back in the same instant.
-        return max(0.0, min(self.delay(attempts, draw), _LEAST_PAUSE) - asked)
+        # The server's word wins, but not all that wait are to come back in the same instant.
+        return max(0.0, min(self.delay(attempts, draw), _SPREAD) - asked)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

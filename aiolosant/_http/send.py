@@ -15,7 +15,7 @@ from yarl import URL
 
 from ..errors import LosantError, RequestTimeoutError, ResponseFormatError, TransportError
 from .auth import Secret
-from .request import Request
+from .request import IDEMPOTENT, Request
 from .response import MOST_QUOTED, Response, classify, classify_failure
 from .retry import parse_retry_after
 
@@ -32,7 +32,9 @@ _PARAMS = {"_actions": "false", "_links": "false", "_embedded": "true"}
 async def send(
     session: aiohttp.ClientSession, base_url: str, request: Request[T], token: Secret, seconds: float
 ) -> Response[T]:
-    """Send a request once, read the response whole, and return what that proved. It raises nothing of its own.
+    """Send a request once, read the response whole, and return what that proved.
+
+    Failures are returned and not raised; only a cancellation is passed on.
 
     Args:
         session: What to send with.
@@ -76,7 +78,7 @@ async def _exchange(
         raise_for_status=False,
         auto_decompress=True,
         timeout=_NO_TIMEOUT,
-        middlewares=(_no_hidden_resend,) if request.method in _RESENT_BY_AIOHTTP else (),
+        middlewares=(_no_hidden_resend,) if request.method in IDEMPOTENT else (),
     ) as response:
         chunks, size = [], 0
         async for chunk in response.content.iter_any():
@@ -176,5 +178,4 @@ async def _no_hidden_resend(
         raise _NoHiddenResend from error
 
 
-_RESENT_BY_AIOHTTP = ("GET", "HEAD", "PUT", "DELETE")
 _BEFORE_SENDING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)

@@ -41,7 +41,7 @@ class Throttle:
     def start_now(self) -> float | None:
         """Start a request if nothing has to be waited for, and return the time; None if it has to wait."""
         now = asyncio.get_running_loop().time()
-        if self._waiters or self._pace.delay(now) > 0:
+        if self._closed or self._waiters or self._pace.delay(now) > 0:
             return None
         self._pace.tick(now, waited=self._backing_off > 0)
         self._pace.start(now)
@@ -138,7 +138,7 @@ class Throttle:
 
 
 class Slot:
-    """The leave of one request to be under way.
+    """A permit for one request, held while it is in flight.
 
     Attributes:
         refused: Set this before the end: whether the server refused the request with a 429; None if it did not respond.

@@ -1,4 +1,4 @@
-"""One call of the API: token, slot, send, classify, retry. An error is told here which request it was about."""
+"""One call of the API: token, slot, send, classify, retry. Adds method, path and attempts to errors."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Transport:
         throttle: When to send at all.
 
     Attributes:
-        at_close: What `close` calls before it waits.
+        at_close: Callbacks that `close` runs before it waits for tasks.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class Transport:
             "%s %s: resending in %.2f seconds, attempt %d of %d: %s",
             *(request.method, request.path, delay, attempts + 1, self.retry.max_attempts, response.error),
         )
-        with self.throttle.backing_off() if response.status == 429 else contextlib.nullcontext():
+        with self.throttle.backing_off() if response.refused else contextlib.nullcontext():
             await self.sleep(delay)
         return True
 
@@ -199,7 +199,7 @@ class Transport:
                     raise deadline.error()
                 in_doubt_before = sent.in_doubt
                 sent.attempts += 1
-                # In doubt until the attempt has told how it ended; if it is cancelled meanwhile, that is how it stays.
+                # Assume the worst until the attempt has ended: if it is cancelled, nobody corrects this.
                 sent.on_wire = sent.in_doubt = True
                 response = await send(session, self._base_url, request, token, seconds)
                 sent.in_doubt = in_doubt_before or response.proof is Proof.UNKNOWN
@@ -207,5 +207,5 @@ class Transport:
                 sent.on_wire = False
                 self._connections.take_back()
             if response.status is not None:
-                slot.refused = response.status == 429
+                slot.refused = response.refused
             return response

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import attrs
 
 from .._validation import check_range
-from ..models import Page
+from ..models import MAX_PER_PAGE, Page
 from .paginator import PageIterator, Paginator, list_error
 
 T = TypeVar("T")
@@ -27,7 +27,6 @@ def paginated(
     per_page: int,
     start_page: int,
     prefetch: int,
-    max_per_page: int = 1000,
     path: str | None = None,
     start_task: StartTask = asyncio.ensure_future,
 ) -> Paginator[T]:
@@ -38,7 +37,6 @@ def paginated(
         per_page: Items to ask for at a time.
         start_page: Zero-based number of the first page.
         prefetch: How many pages to request ahead while the current one is used up.
-        max_per_page: The most items that may be asked for at a time.
         path: Path of the list, for errors to name.
         start_task: Makes a task of what is on the way, for whoever has to wait for it.
 
@@ -46,7 +44,7 @@ def paginated(
         TypeError: A number is no integer.
         ValueError: A number is out of its range.
     """
-    check_range("per_page", per_page, 1, max_per_page)
+    check_range("per_page", per_page, 1, MAX_PER_PAGE)
     check_range("start_page", start_page, 0)
     check_range("prefetch", prefetch, 0)
 

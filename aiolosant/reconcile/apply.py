@@ -12,6 +12,7 @@ from .._batch.exactly_once import ExactlyOnce
 from .._batch.lookup import MOST_KEYS
 from .._batch.workers import GaveUp, Item, Permit, Workers
 from .._http.deadline import Deadline
+from .._http.endpoint import GroupsEndpoint
 from .._validation import check_range
 from ..errors import LosantError, NotFoundError, OutcomeUnknownError
 from ..groups import ExperienceGroups, parts_of
@@ -28,8 +29,8 @@ _GATHER = 0.01
 def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> Applying:
     """Carry out a plan; yields a `ChangeOutcome` for each change as it completes.
 
-    A group is created or moved as soon as its own parent is in place. Creates happen exactly once, by what the plan
-    goes by. Before an update or a delete the group is read again, and left alone if somebody has changed it. Deletes
+    A group is created or moved as soon as its own parent is in place. Creates are exactly-once, by the plan's
+    `match_by`. Before an update or a delete the group is read again, and left alone if somebody has changed it. Deletes
     come last, and only if all else went well. What is interrupted is resumed by a new plan.
 
     Args:
@@ -47,16 +48,17 @@ def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> App
     check_range("concurrency", concurrency, 1)
     once = ExactlyOnce(endpoint, without_id(plan.match_by), locks, gather=_GATHER)
     steps = _Steps(plan)
-    job = _ApplyJob(groups, plan, steps, once, concurrency=concurrency)
+    job = _ApplyJob(endpoint, plan, steps, once, concurrency=concurrency)
     return Applying(Workers(steps, job, concurrency=concurrency, transport=endpoint.transport))
 
 
 class Applying(Outcomes[ChangeOutcome]):
     """Outcomes of a plan as they complete: an async iterator, walked once.
 
-    Nothing is sent before the first outcome is asked for. What would fail every change, such as a wrong token, ends it:
-    what is on the wire ends and is yielded, and then the error is raised. After `break` nothing new is sent; `aclose()`
-    and a cancellation also wait for what is on the wire, and the same iterator then yields what became of that.
+    Nothing is sent before the first outcome is asked for. An error that would fail every change, such as a wrong token,
+    stops it: requests in flight finish, their outcomes are yielded, and then the error is raised. After `break` nothing
+    new is sent; `aclose()` and a cancellation also wait for what is on the wire, and the same iterator then yields what
+    became of that.
     """
 
 
@@ -87,16 +89,16 @@ class _Steps:
         return step
 
     def by_urgency(self) -> list[int]:
-        """Return the places of all changes, those that most must follow first."""
+        """Return the indexes of all changes, those with the longest chain of changes behind them first."""
         return self._schedule.by_urgency()
 
-    def urgency(self, place: int) -> int:
+    def urgency(self, index: int) -> int:
         """Return how urgent a change is; the smallest number comes first."""
-        return self._schedule.urgency(place)
+        return self._schedule.urgency(index)
 
-    def ended(self, place: int, *, ok: bool) -> None:
+    def ended(self, index: int, *, ok: bool) -> None:
         """Note that a change has ended, so that what waits for it may happen."""
-        self._schedule.ended(place, ok=ok)
+        self._schedule.ended(index, ok=ok)
         self._wake.set()
 
 
@@ -108,23 +110,23 @@ class _ApplyJob:
     """
 
     def __init__(
-        self, groups: ExperienceGroups, plan: Plan, steps: _Steps, once: ExactlyOnce, *, concurrency: int
+        self, endpoint: GroupsEndpoint, plan: Plan, steps: _Steps, once: ExactlyOnce, *, concurrency: int
     ) -> None:
-        self._endpoint, _ = parts_of(groups)
-        self._transport = self._endpoint.transport
+        self._endpoint = endpoint
+        self._transport = endpoint.transport
         self._identity = without_id(plan.match_by)
         self._steps = steps
         self._once = once
-        self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by place, and whether this very run made it
+        self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by index, and whether this very run made it
         self.ahead = max(MOST_KEYS, 4 * concurrency)
-        for place in steps.by_urgency():
-            key = self._key_ahead(plan.changes[place])
+        for index in steps.by_urgency():
+            key = self._key_ahead(plan.changes[index])
             if key is not None:
                 once.lookups.expect(key)
 
     def accept(self, item: Item) -> None:
-        """Let the change that most others wait for begin first."""
-        item.urgency = self._steps.urgency(item.given.place)
+        """Let the change with the longest chain of changes behind it begin first."""
+        item.urgency = self._steps.urgency(item.given.index)
 
     async def do(self, item: Item, permit: Permit) -> ChangeOutcome:
         """Make the change, if what it needs is there and nobody has changed the group."""
@@ -135,10 +137,10 @@ class _ApplyJob:
             ok = outcome.ok
             return outcome
         finally:
-            self._steps.ended(step.place, ok=ok)
+            self._steps.ended(step.index, ok=ok)
 
     def gave_up(self, item: Item, error: BaseException, status: GaveUp) -> ChangeOutcome:
-        """Return the outcome of a change that did not come to its own."""
+        """Return the outcome of a change whose `do` raised an error or never ran."""
         return ChangeOutcome(item.given.change, status, None, error)
 
     def report(self) -> None:
@@ -178,14 +180,14 @@ class _ApplyJob:
         if change.parent is not None:
             parent, parent_is_ours = self._made[change.parent]
             fields["parent_id"] = parent.id
-            # Below a group that this very run has made nobody else has put another.
+            # This very run has just made the parent, so that nobody else has put a group below it.
             fresh = parent_is_ours and isinstance(self._identity, ByName)
         new = NewExperienceGroup(**fields)
         created = await self._once.create(new, self._once.key_of(new), permit, fresh=fresh)
         there, is_new = created.group, created.is_new
         if not created.was_answered and (others := _other_than_wanted(change, {"parent_id": None} | fields, there)):
             raise _StaleError(f"somebody has created it since the plan was made, with another {', '.join(others)}")
-        self._made[step.place] = there, is_new
+        self._made[step.index] = there, is_new
         return there, is_new
 
     async def _update(self, step: Step, permit: Permit) -> tuple[ExperienceGroup, bool]:

@@ -11,7 +11,7 @@ from ..models import ExperienceGroup
 from .plan import Record
 
 # What the server alone sets, and what shapes an answer (`_type`, `_links` and their kin), is read over.
-_SERVERS_OWN = {
+_READ_OVER = {
     *("experienceGroupId", "applicationId", "creationDate", "lastUpdated", "ancestorIds"),
     *("directDeviceCount", "totalDeviceCount"),
 }
@@ -35,7 +35,7 @@ def to_record(mapping: Mapping[str, Any], place: str = "a record") -> Record:
         elif name in codec.FIELDS:
             if value is not None or name == "deviceQueryJson":
                 given[name] = value
-        elif name not in _SERVERS_OWN and not str(name).startswith("_"):
+        elif name not in _READ_OVER and not str(name).startswith("_"):
             given[name] = value  # unknown, which is told with all other problems
     try:
         group = codec.new_group(given)
@@ -68,7 +68,7 @@ def to_row(group: ExperienceGroup) -> dict[str, Any]:
 def header_problem(columns: list[str]) -> str:
     """What is wrong with the names of the columns of a CSV; "" if nothing."""
     for column in columns:
-        known = column in _PLAIN_COLUMNS or column in _SERVERS_OWN or column.startswith("_")
+        known = column in _PLAIN_COLUMNS or column in _READ_OVER or column.startswith("_")
         if not known and not (column.startswith(_TAG) and column != _TAG):
             hint = "; columns are separated by commas" if ";" in column or "\t" in column else ""
             return f"there is no column {column!r}; there are {', '.join(_PLAIN_COLUMNS)} and {_TAG}KEY{hint}"

@@ -25,7 +25,7 @@ COMPARED = tuple(field.name for field in attrs.fields(NewExperienceGroup))
 
 
 def comparable(name: str, value: Any) -> Hashable:
-    """A field's value, so that two are equal if they mean the same: order and case of ids mean nothing."""
+    """Normalise a field's value for comparison: the order and case of ids do not matter."""
     if name.endswith("_ids"):
         return frozenset(item.lower() for item in value)
     if name == "device_tags":
@@ -53,11 +53,11 @@ def compare(
         records: What should be; in any order.
         live: All groups of the application.
         match_by: Which live group a record is.
-        prune: Whether to delete what no record wants (under `by_tag` only groups that carry the tag), but no group
-            that a record names as its parent, nor any above one.
+        prune: Whether to delete groups that no record is (under `by_tag` only those that carry the tag), except for
+            those that a record names as its parent, and their ancestors.
 
     Raises:
-        PlanError: The records cannot be had, or it is not certain which groups they are.
+        PlanError: The records contradict each other or the live groups.
     """
     check_prune(records, prune=prune)
     comparison = _Comparison(records, live, match_by)
@@ -146,7 +146,8 @@ class _Comparison:
                 self._complain(n, f"is one of {len(found)} groups with the {self._describe(key)}: {_ids(found)}")
             elif found:
                 self._claim(n, found[0].id.lower())
-        # What is known by its name alone is found by it again only if nothing else is to have that name.
+        # A record that is matched by id must not share its final parent and name with another record, or the next plan
+        # could not tell them apart.
         for n in by_id:
             if (other := keys.get(key := self._record_key(n))) is not None and self.nodes[other] != self.nodes[n]:
                 self._complain(other, f"is the same group as {self._place(n)}: the {self._describe(key)}")
@@ -171,7 +172,7 @@ class _Comparison:
         records = {node: self.records[n] for n, node in self.nodes.items()}
         paths: dict[Node | None, tuple[str, ...]] = {}
         created: dict[Node | None, int] = {}
-        settled: dict[Node | None, int] = {}  # the change that must come first for a node to be where it will stay
+        settled: dict[Node | None, int] = {}  # the last change that must come first for a node to be where it stays
         for node in Forest(self.final).parents_first():
             parent, record = self.final[node], records.get(node)
             group = None if isinstance(node, int) else self.live[node]

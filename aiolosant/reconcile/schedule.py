@@ -14,15 +14,15 @@ from .plan import Change
 
 @attrs.frozen
 class Step:
-    """A change whose turn has come.
+    """A change that is ready.
 
     Attributes:
-        place: Where it stands in the plan.
+        index: Where it stands in the plan.
         change: The change.
         obstacle: Why it must not happen after all; None if it may.
     """
 
-    place: int
+    index: int
     change: Change
     obstacle: str | None
 
@@ -47,24 +47,24 @@ class Schedule:
         self._obstacles: dict[int, str] = {}
         self._obstacle_to_deletes: str | None = None
         deletes = {
-            normal_id(change.group_id): place for place, change in enumerate(changes) if change.action == "delete"
+            normal_id(change.group_id): index for index, change in enumerate(changes) if change.action == "delete"
         }
         self._deletes = tuple(deletes.values())
         self._others_left = len(changes) - len(deletes)
-        for place, change in enumerate(changes):
+        for index, change in enumerate(changes):
             if change.depends_on is not None:
-                self._wait(place, change.depends_on)
+                self._wait(index, change.depends_on)
             elif change.action == "delete":
-                self._missing[place] += 1  # everything but deletes
+                self._missing[index] += 1  # everything but deletes
                 above = normal_id(change.current.parent_id) if change.current else None
                 if above in deletes:
-                    self._wait(deletes[above], place)
+                    self._wait(deletes[above], index)
         self._chains = [0] * len(changes)  # how many must follow one another behind each
-        for place in reversed(range(len(changes))):
-            self._chains[place] = max((self._chains[other] + 1 for other in self._dependents[place]), default=0)
-        for place, change in enumerate(changes):
+        for index in reversed(range(len(changes))):
+            self._chains[index] = max((self._chains[other] + 1 for other in self._dependents[index]), default=0)
+        for index, change in enumerate(changes):
             if change.action != "delete":
-                self._look_at(place)
+                self._look_at(index)
         if not self._others_left:
             self._release_deletes()
 
@@ -72,26 +72,26 @@ class Schedule:
         """The change to do next; None while none is ready."""
         if not self._ready:
             return None
-        _, place = heapq.heappop(self._ready)
+        _, index = heapq.heappop(self._ready)
         self.left -= 1
-        change, obstacle = self._changes[place], self._obstacles.get(place)
+        change, obstacle = self._changes[index], self._obstacles.get(index)
         if change.action == "delete":
             obstacle = self._obstacle_to_deletes or obstacle
-        return Step(place, change, obstacle)
+        return Step(index, change, obstacle)
 
-    def urgency(self, place: int) -> int:
+    def urgency(self, index: int) -> int:
         """Return how urgent a change is; the smallest number comes first."""
-        return -self._chains[place]
+        return -self._chains[index]
 
     def by_urgency(self) -> list[int]:
-        """The places of all changes, those with the longest chains behind them first."""
-        return sorted(range(len(self._changes)), key=lambda place: (self.urgency(place), place))
+        """The indexes of all changes, those with the longest chains behind them first."""
+        return sorted(range(len(self._changes)), key=lambda index: (self.urgency(index), index))
 
-    def ended(self, place: int, *, ok: bool) -> None:
+    def ended(self, index: int, *, ok: bool) -> None:
         """Note that a change has ended, and whether all is as it wanted."""
-        change = self._changes[place]
+        change = self._changes[index]
         name = " / ".join(change.path)
-        for dependent in self._dependents.pop(place, ()):
+        for dependent in self._dependents.pop(index, ()):
             if not ok:
                 self._obstacles.setdefault(dependent, f"{name} comes first, and that did not go well")
             self._missing[dependent] -= 1
@@ -104,15 +104,15 @@ class Schedule:
         if not self._others_left:
             self._release_deletes()
 
-    def _wait(self, place: int, other: int) -> None:
-        self._missing[place] += 1
-        self._dependents[other].append(place)
+    def _wait(self, index: int, other: int) -> None:
+        self._missing[index] += 1
+        self._dependents[other].append(index)
 
     def _release_deletes(self) -> None:
-        for place in self._deletes:
-            self._missing[place] -= 1
-            self._look_at(place)
+        for index in self._deletes:
+            self._missing[index] -= 1
+            self._look_at(index)
 
-    def _look_at(self, place: int) -> None:
-        if not self._missing[place]:
-            heapq.heappush(self._ready, (self.urgency(place), place))
+    def _look_at(self, index: int) -> None:
+        if not self._missing[index]:
+            heapq.heappush(self._ready, (self.urgency(index), index))

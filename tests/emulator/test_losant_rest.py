@@ -82,7 +82,7 @@ def official(emulator: Emulator) -> Official:
     return Official(emulator)
 
 
-async def test_a_group_lives(official: Official) -> None:
+async def test_create_get_update_and_delete_a_group(official: Official) -> None:
     """Create, get with counts, update, delete, as Losant's client does them."""
     groups, one = official.client.experience_groups, official.client.experience_group
     body = sample_object("group_post")

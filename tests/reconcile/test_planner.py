@@ -241,7 +241,7 @@ def test_prune_by_tag_leaves_alone_what_does_not_carry_it() -> None:
         ([], [live(1, "A", 2), live(2, "B", 1)], by_name(), ["what was read (moved meanwhile; plan again)"]),
     ],
 )
-def test_what_cannot_be_is_told_all_at_once(
+def test_all_problems_are_reported_in_one_error(
     records: list[dict[str, Any]], groups: list[ExperienceGroup], by: MatchBy, problems: list[str]
 ) -> None:
     """Each problem with its place, and nothing else."""

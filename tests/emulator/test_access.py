@@ -1,0 +1,80 @@
+"""Tokens, scopes, applications and what a data file keeps of them."""
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from aiolosant.emulator import Emulator
+
+from .api import Api
+
+
+@pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eA=="}])
+async def test_a_token_is_asked_for(api: Api, header: dict[str, str]) -> None:
+    """Without the right token everything is a 401."""
+    api.headers = header
+    assert await api("GET") == (401, {"type": "Unauthorized", "message": "Unauthorized"})
+
+
+async def test_a_file_keeps_the_groups(tmp_path: Path) -> None:
+    """What was answered with 201 is there after a restart on the same file, under the same application."""
+    data = tmp_path / "groups.db"
+    async with Emulator(data=data) as first, aiohttp.ClientSession() as session:
+        _, group = await Api(first, session)("POST", json={"name": "kept"})
+    async with Emulator(data=data) as second, aiohttp.ClientSession() as session:
+        assert second.application_id == first.application_id
+        assert (await Api(second, session)("GET", f"/{group['id']}"))[1] == group
+
+
+READING = ["all.Application.read", "all.Organization.read", "all.User.read"]
+ALL = ["all.Application", "all.Organization", "all.User"]
+
+
+@pytest.mark.parametrize(
+    ("method", "allowed"),
+    [
+        ("LIST", [*ALL, *READING, "experienceGroups.*", "experienceGroups.get"]),
+        ("POST", [*ALL, "experienceGroups.*", "experienceGroups.post"]),
+        ("GET", [*ALL, *READING, "experienceGroup.*", "experienceGroup.get"]),
+        ("PATCH", [*ALL, "experienceGroup.*", "experienceGroup.patch"]),
+        ("DELETE", [*ALL, "experienceGroup.*", "experienceGroup.delete"]),
+    ],
+)
+async def test_each_call_has_its_scopes(emulator: Emulator, api: Api, method: str, allowed: list[str]) -> None:
+    """A token with one of the documented scopes may, one with any other may not."""
+    ours = dict(api.headers)
+    verbs = ("*", "get", "post", "patch", "delete")
+    resources = [f"{name}.{verb}" for name in ("experienceGroup", "experienceGroups") for verb in verbs]
+    for scope in [*ALL, *READING, *resources, "devices.get"]:
+        api.headers = ours
+        _, group = await api("POST", json={"name": "a"})
+        api.headers = {"Authorization": f"Bearer {emulator.create_token(scopes=[scope])}"}
+        path = "" if method in ("LIST", "POST") else f"/{group['id']}"
+        body = {"name": "b"} if method in ("POST", "PATCH") else None
+        status, answer = await api("GET" if method == "LIST" else method, path, json=body)
+        assert status == ({"POST": 201}.get(method, 200) if scope in allowed else 403), scope
+        assert scope in allowed or answer["type"] == "Forbidden"
+
+
+async def test_applications_are_worlds_of_their_own(emulator: Emulator, api: Api) -> None:
+    """A group of one application is not in another, nor can it be a parent there."""
+    other = f"{emulator.url}/applications/{emulator.create_application()}/experience/groups"
+    _, group = await api("POST", json={"name": "a"})
+    assert (await api("GET", other))[1]["totalCount"] == 0
+    assert (await api("GET", f"{other}/{group['id']}"))[0] == 404
+    assert (await api("POST", other, json={"name": "b", "parentId": group["id"]}))[0] == 400
+    assert (await api("POST", other, json={"name": "b"}))[0] == 201
+
+
+async def test_a_file_keeps_its_token(tmp_path: Path) -> None:
+    """Whoever has the three variables can go on after a restart; a token can be given, if a header can carry it."""
+    with pytest.raises(ValueError, match="token must be visible ASCII"):
+        Emulator(token="two words")
+    data = tmp_path / "groups.db"
+    async with Emulator(data=data) as first:
+        token = first.token
+    async with Emulator(data=data) as second:
+        assert second.token == token
+    async with Emulator(data=data, token="t0ken") as third:
+        assert third.token == "t0ken"
