@@ -13,13 +13,12 @@ Migrations are in `aiolosant.reconcile`, an embedded Losant is in `aiolosant.emu
 `aiolosant.pytest_plugin`. The API itself: https://docs.losant.com/rest-api/experience-groups/
 """
 
-from typing import Any
-
 from ._batch.batch import Batch
 from ._batch.outcome import BatchReport, Outcome
 from ._http.auth import TokenProvider
 from ._http.retry import RetryPolicy
 from ._paging.paginator import Paginator
+from ._version import VERSION
 from .client import Application, LosantClient
 from .errors import (
     ApiError,
@@ -27,6 +26,7 @@ from .errors import (
     BadRequestError,
     ConfigurationError,
     DuplicateGroupError,
+    GatewayError,
     LosantError,
     NotFoundError,
     OutcomeUnknownError,
@@ -43,6 +43,8 @@ from .identity import Identity, MatchBy, by_id, by_name, by_tag
 from .models import DeviceTag, ExperienceGroup, GroupChanges, NewExperienceGroup, Page
 from .query import Q, Query
 
+__version__ = VERSION
+
 __all__ = [
     "ApiError",
     "Application",
@@ -55,6 +57,7 @@ __all__ = [
     "DuplicateGroupError",
     "ExperienceGroup",
     "ExperienceGroups",
+    "GatewayError",
     "GroupChanges",
     "Identity",
     "LosantClient",
@@ -81,11 +84,3 @@ __all__ = [
     "by_name",
     "by_tag",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("aiolosant")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,10 +6,11 @@ import functools
 import ipaddress
 import math
 import os
+import sys
 import urllib.parse
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import aiohttp
 from yarl import URL
@@ -52,6 +53,8 @@ class LosantClient:
         max_in_flight: The most requests under way at a time, 1 or more, of all calls together. The client sends fewer
             by itself when the server answers 429.
         allow_http: Whether the token may go over plain http to another machine.
+        trust_env: Whether to use the proxies that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`). A
+            `.netrc` is never read. A session of yours has its own say.
 
     Raises:
         ConfigurationError: `base_url` is plain http to another machine, or `session` has an `auth=`.
@@ -74,6 +77,7 @@ class LosantClient:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         max_in_flight: int = 64,
         allow_http: bool = False,
+        trust_env: bool = True,
     ) -> None:
         try:
             auth = Auth(token)
@@ -85,6 +89,7 @@ class LosantClient:
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
         check_range("max_in_flight", max_in_flight, 1)
         check_flag("allow_http", allow_http)
+        check_flag("trust_env", trust_env)
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise TypeError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
         if session is not None and session.auth is not None:
@@ -97,10 +102,10 @@ class LosantClient:
         self._transport = Transport(
             self._base_url,
             auth=auth,
-            connections=Connections(session),
+            connections=Connections(session, self._base_url, trust_env=trust_env),
             timeout=timeout,
             retry=retry,
-            throttle=Throttle(max_in_flight),
+            throttle=Throttle(min(max_in_flight, _most_connections(session))),
         )
 
     @classmethod
@@ -230,6 +235,9 @@ class LosantClient:
     ) -> None:
         await self.close()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a LosantClient cannot be pickled; make one in each process, for example by from_env()")
+
     def __repr__(self) -> str:
         return f"<LosantClient {self._base_url} application_id={self._application_id}>"
 
@@ -251,6 +259,13 @@ class Application:
 
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+def _most_connections(session: aiohttp.ClientSession | None) -> int:
+    """Return how many requests a session can have under way, so that waiting for a connection is waiting for a turn."""
+    connector = session.connector if session is not None else None
+    limits = [connector.limit, connector.limit_per_host] if connector is not None else []
+    return min((limit for limit in limits if limit > 0), default=sys.maxsize)
 
 
 def _checked_method(method: object) -> str:

@@ -8,7 +8,8 @@ LosantError
  │    ├── NotFoundError          404
  │    ├── RateLimitError         429
  │    └── ServerError            5xx
- ├── TransportError              there was no answer
+ ├── TransportError              there was no answer of Losant's
+ │    ├── GatewayError           there was one of somebody else's, such as a proxy's
  │    └── RequestTimeoutError    there was none in time; also a TimeoutError
  ├── OutcomeUnknownError         a write that may or may not have happened
  ├── DuplicateGroupError         several groups where there must be one
@@ -180,6 +181,20 @@ class RequestTimeoutError(TransportError, TimeoutError):
     """There was no answer in time; otherwise as `TransportError`."""
 
     advice = "Try again, or allow more time."
+
+
+class GatewayError(TransportError):
+    """An answer that is not the API's: a proxy or a gateway refused the request, which says nothing about the groups.
+
+    Attributes:
+        status: HTTP status of the answer.
+    """
+
+    advice = "Something between here and Losant answers in its place. Check the network and base_url, then try again."
+
+    def __init__(self, message: str, status: int = 0, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.status = status
 
 
 class OutcomeUnknownError(LosantError):

@@ -135,9 +135,12 @@ def _to_tuple(value: Iterable[T]) -> tuple[T, ...]:
 
 
 def _to_tags(value: Mapping[str, str]) -> Mapping[str, str]:
-    if isinstance(value, Mapping):
-        return FrozenDict((plain(key), plain(text)) for key, text in value.items())
-    return value
+    if not isinstance(value, Mapping):
+        return value
+    tags = FrozenDict(value)
+    if all(type(key) is type(text) is str for key, text in tags.items()):
+        return tags
+    return FrozenDict((plain(key), plain(text)) for key, text in tags.items())
 
 
 @attrs.frozen

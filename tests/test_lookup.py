@@ -152,3 +152,18 @@ async def test_one_callers_cancellation_is_not_the_others(server: Server, lookup
     first.cancel()
     assert await second == "a!"
     assert first.cancelled()
+
+
+async def test_keys_that_went_along_in_a_query_that_failed_go_along_again(
+    server: Server, lookups: Lookups[str, str]
+) -> None:
+    """One failed query does not make a query of its own for each of them."""
+    for key in "abc":
+        lookups.expect(key)
+    server.error = TransportError("cut")
+    with pytest.raises(TransportError):
+        await lookups.find("a")
+    server.error = None
+    await lookups.find("b")
+    await lookups.find("c")
+    assert server.questions == [["a", "b", "c"], ["b", "c"]]

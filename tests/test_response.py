@@ -14,6 +14,7 @@ def request(method: str) -> Request[ExperienceGroup]:
 
 
 REQUEST = request("POST")
+ERROR = b'{"type": "Any", "message": "text"}'
 GROUP = b'{"id": "1", "name": "a"}'
 
 
@@ -26,14 +27,19 @@ GROUP = b'{"id": "1", "name": "a"}'
         (201, b'{"id": "1", "na', Proof.UNKNOWN, True),
         (201, b'{"id": 1}', Proof.UNKNOWN, True),
         (302, b"", Proof.UNKNOWN, True),
-        (400, b"", Proof.NOT_APPLIED, False),
-        (401, b"", Proof.NOT_APPLIED, False),
-        (404, b"", Proof.NOT_APPLIED, False),
+        (400, ERROR, Proof.NOT_APPLIED, False),
+        (401, ERROR, Proof.NOT_APPLIED, False),
+        (404, ERROR, Proof.NOT_APPLIED, False),
+        (400, b'{"code": "InvalidContent", "message": "no JSON"}', Proof.NOT_APPLIED, False),
+        (400, b"", Proof.UNKNOWN, True),
+        (403, b"<html>blocked</html>", Proof.UNKNOWN, True),
+        (404, b"<html>no such page</html>", Proof.UNKNOWN, True),
+        (407, b"", Proof.UNKNOWN, True),
         (408, b"", Proof.NOT_APPLIED, True),
-        (409, b"", Proof.NOT_APPLIED, False),
+        (409, ERROR, Proof.NOT_APPLIED, False),
         (425, b"", Proof.NOT_APPLIED, True),
         (429, b"", Proof.NOT_APPLIED, True),
-        (499, b"", Proof.NOT_APPLIED, False),
+        (499, b"", Proof.UNKNOWN, True),
         (500, b"", Proof.UNKNOWN, True),
         (503, b"", Proof.UNKNOWN, True),
         (599, b"", Proof.UNKNOWN, True),

@@ -1,6 +1,5 @@
 """The retry policy: decisions without I/O."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -8,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiolosant import RateLimitError, RetryPolicy, TransportError
+from aiolosant import RateLimitError, RetryPolicy, ServerError, TransportError
 from aiolosant._http.codec import decode_any
 from aiolosant._http.request import Request
 from aiolosant._http.response import Proof, Response
 from aiolosant._http.retry import parse_retry_after
 
 REQUEST = Request[Any](method="POST", path="/", decode=decode_any)
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+NOW = "Fri, 02 Jan 2026 03:04:05 GMT"
 
 
 @given(attempts=st.integers(1, 10_000), draw=st.floats(0, 1, exclude_max=True))
@@ -29,7 +28,6 @@ def test_a_delay_is_drawn_below_a_doubling_bound(attempts: int, draw: float) -> 
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        (None, None),
         ("0", 0),
         ("3600", 3600),
         (" 7 ", 7),
@@ -46,7 +44,7 @@ def test_a_delay_is_drawn_below_a_doubling_bound(attempts: int, draw: float) -> 
         ("Fri, 99 Jan 2026 03:05:05 GMT", None),
     ],
 )
-def test_retry_after_is_read_as_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
+def test_retry_after_is_read_as_a_number_or_a_date(header: str, seconds: float | None) -> None:
     """Seconds or a date; nonsense is ignored; a date in the past asks for no wait."""
     assert parse_retry_after(header, NOW) == seconds
 
@@ -101,12 +99,36 @@ def test_whether_to_send_again_and_when(
     attempts: int, asked: float | None, left: float, patient: bool, expected: float | None
 ) -> None:
     """By the attempts and the time that are left, and by what the server asks for."""
-    refusal = RateLimitError(429, "", "", None, None, retry_after=asked)
-    response = Response[Any](Proof.NOT_APPLIED, error=refusal, transient=True, status=429)
+    refusal = ServerError(503, "", "", None, None, retry_after=asked)
+    response = Response[Any](Proof.NOT_APPLIED, error=refusal, transient=True, status=503)
     delay = RetryPolicy().delay_before_resending(
-        REQUEST, response, attempts=attempts, draw=0.5, left=left, patient=patient
+        REQUEST, response, attempts=attempts, refusals=attempts, free=False, draw=0.5, left=left, patient=patient
     )
     assert delay == expected
+
+
+def test_a_refusal_for_now_uses_up_no_attempt() -> None:
+    """It is waited out as long as there is time; the back-off grows with the refusals, not with the attempts."""
+    response = Response[Any](
+        Proof.NOT_APPLIED, error=RateLimitError(429, "", "", None, None), transient=True, refused=True
+    )
+    policy = RetryPolicy(max_attempts=1)
+    delays = [
+        policy.delay_before_resending(
+            REQUEST, response, attempts=0, refusals=refusals, free=True, draw=0.5, left=left, patient=False
+        )
+        for refusals, left in ((1, 60), (5, 60), (5, 1))
+    ]
+    assert delays == [0.125, 2.0, None]
+
+
+def test_an_attempt_over_a_dead_connection_is_repeated_at_once() -> None:
+    """It does not count, and the next one has a new connection."""
+    response = Response[Any](Proof.NOT_APPLIED, error=TransportError("cut"), transient=True, stale=True)
+    delay = RetryPolicy(max_attempts=1).delay_before_resending(
+        REQUEST, response, attempts=0, refusals=0, free=True, draw=0.5, left=60, patient=False
+    )
+    assert delay == 0
 
 
 @pytest.mark.parametrize(
@@ -124,5 +146,7 @@ def test_what_may_have_been_applied_is_sent_again_only_if_that_does_no_harm(
     """A create only if it was surely not applied; and nothing that will not change."""
     response = Response[Any](proof, error=TransportError("cut"), transient=transient)
     request = attrs.evolve(REQUEST, idempotent=idempotent)
-    delay = RetryPolicy().delay_before_resending(request, response, attempts=1, draw=0.5, left=60, patient=False)
+    delay = RetryPolicy().delay_before_resending(
+        request, response, attempts=1, refusals=0, free=False, draw=0.5, left=60, patient=False
+    )
     assert (delay is not None) is resent

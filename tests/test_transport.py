@@ -170,19 +170,19 @@ async def test_a_create_that_never_left_did_not_happen() -> None:
             await losant.experience_groups.create(NewExperienceGroup("a"))
 
 
-async def test_a_reused_connection_that_breaks_is_not_resent_by_aiohttp() -> None:
-    """aiohttp resends a GET on a kept connection by itself; our attempts are the server's log."""
-    async with raw_server(answer(OK, sample("group")), cut) as server, client(server.url) as losant:
+async def test_a_reused_connection_that_breaks_costs_no_attempt() -> None:
+    """It may have been dead already, so that the request is sent once more over a new one; aiohttp resends nothing."""
+    scripts = [answer(OK, sample("group")), cut, answer(OK, sample("group"))]
+    async with raw_server(*scripts) as server, client(server.url) as losant:
         await losant.experience_groups.get(GROUP)
-        with pytest.raises(TransportError):
-            await losant.experience_groups.get(GROUP)
-    assert len(server.requests) == 2
+        await losant.experience_groups.get(GROUP)
+    assert len(server.requests) == 3
 
 
 async def test_silence_ends_in_a_timeout() -> None:
     """A server that says nothing costs no more than the timeout; a create is then unknown."""
     async with raw_server(silence, silence) as server, client(server.url, timeout=0.05) as losant:
-        with pytest.raises(RequestTimeoutError, match=r"no answer within 0\.0\d+ seconds"):
+        with pytest.raises(RequestTimeoutError, match=r"no answer within 0\.0\d+ seconds of silence"):
             await losant.experience_groups.get(GROUP)
         with pytest.raises(OutcomeUnknownError):
             await losant.experience_groups.create(NewExperienceGroup("a"))

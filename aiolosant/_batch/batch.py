@@ -55,7 +55,8 @@ class OutcomeIterator(Closable, Generic[O]):
         await self._workers.settle()
 
     def __del__(self) -> None:
-        self._workers.abandon()
+        if not self._workers.over:
+            self._workers.abandon()
 
 
 class Batch(Outcomes[Outcome]):

@@ -115,7 +115,7 @@ class ExactlyOnce:
         """
         lock, settled = self._lock(key), False
         try:
-            doubtful_for = await lock.take(permit.deadline)
+            doubtful_for = await lock.take(permit)
             try:
                 there = None if fresh and not doubtful_for else await self._find_before(key, lock, doubtful_for, permit)
                 if there is not None:
@@ -169,7 +169,7 @@ class ExactlyOnce:
                 return Created(made, is_new=True, was_answered=True)
             if there := await self._settle(key, permit, doubt, 0.0, retry.settle_time):
                 return Created(there, is_new=True, was_answered=False)
-            if not retry.has_attempts_left(permit.sent.attempts):
+            if not retry.has_attempts_left(permit.sent.counted):
                 raise doubt
             logger.warning("%s: not there, so resending", doubt.message)
             await permit.take()

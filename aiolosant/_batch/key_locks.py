@@ -7,7 +7,7 @@ import math
 import weakref
 from collections.abc import Hashable
 
-from .._http.deadline import Deadline
+from .workers import Permit
 
 
 class KeyLock(asyncio.Lock):
@@ -24,17 +24,26 @@ class KeyLock(asyncio.Lock):
         self._doubt_until = -math.inf
         self._waiting = 0
 
-    async def take(self, deadline: Deadline) -> float:
+    async def take(self, permit: Permit) -> float:
         """Wait until nobody else in this client creates the group; `release` lets others have it.
+
+        The permit is given up meanwhile. Whoever settles its group holds a lock and waits for a permit, so that nobody
+        may hold a permit and wait for a lock.
 
         Returns the seconds in which an earlier, lost write may still land; 0 if none can.
         """
         if self._waiting or self.locked():
+            permit.give_up()
             self._waiting += 1
             try:
-                await deadline.wait_for_turn(self.acquire())
+                await permit.deadline.wait_for_turn(self.acquire(), "another create of the same group")
             finally:
                 self._waiting -= 1
+            try:
+                await permit.take()
+            except BaseException:
+                self.release()
+                raise
         else:
             await self.acquire()
         return max(0.0, self._doubt_until - asyncio.get_running_loop().time())

@@ -50,6 +50,7 @@ class Lookups(Generic[K, V]):
         self._expected: dict[K, None] = {}  # announced, and in no query yet
         self._answers: dict[K, asyncio.Future[_Answer[V]]] = {}  # unused ones, `_due` included
         self._due: dict[K, asyncio.Future[_Answer[V]]] = {}  # those of the next query
+        self._awaited: set[K] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._queries: set[asyncio.Task[None]] = set()
 
@@ -87,6 +88,7 @@ class Lookups(Generic[K, V]):
             query.cancel()
 
     async def _result(self, key: K, answer: asyncio.Future[_Answer[V]]) -> V:
+        self._awaited.add(key)
         try:
             # Shielded, because others may wait for the same key.
             return (await asyncio.shield(answer)).value
@@ -94,6 +96,7 @@ class Lookups(Generic[K, V]):
             # Each gets an error of its own, since `locate` changes errors.
             raise copy.copy(error) from error.__cause__
         finally:
+            self._awaited.discard(key)
             if self._answers.get(key) is answer:
                 del self._answers[key]
 
@@ -140,7 +143,9 @@ class Lookups(Generic[K, V]):
     def _fail(self, due: dict[K, asyncio.Future[_Answer[V]]], error: Exception) -> None:
         for key, answer in due.items():
             if self._answers.get(key) is answer:
-                del self._answers[key]  # whoever asks later asks anew
+                del self._answers[key]
+                if key not in self._awaited:  # it went along with others, and can do so again
+                    self._expected[key] = None
             answer.set_exception(error)
             answer.exception()  # retrieved: perhaps nobody waits for it
 

@@ -18,7 +18,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import attrs
 
 from .._http.deadline import Deadline
-from .._http.transport import Sent, Transport
+from .._http.transport import Sent, Transport, locate
 from ..errors import (
     ApiError,
     AuthenticationError,
@@ -166,9 +166,13 @@ class Workers(Generic[O]):
         self._pulled: asyncio.PriorityQueue[tuple[float, int, Item | None]] = asyncio.PriorityQueue()
         self._under_way: dict[asyncio.Task[None], Permit] = {}
         self._feeding: list[asyncio.Task[None]] = []  # pull and begin
+        self._uncancelled: list[asyncio.Task[None]] = []  # those of them that have not been cancelled
         self._outcomes: asyncio.Queue[O | None] = asyncio.Queue()  # None: there are no more
         self._early: dict[int, O] = {}
         self._following = 0
+        self._feeding_is_over = False  # and what was pulled has been begun or given up
+        self._ended = asyncio.Event()  # nothing is under way, and nothing will be
+        self._ended.set()
         self._stopped = False
         self._fatal: BaseException | None = None
 
@@ -177,7 +181,7 @@ class Workers(Generic[O]):
     async def next_outcome(self) -> O:
         """Return the next outcome. After the last, raise the error that stopped the batch, or StopAsyncIteration."""
         self._start()
-        while self._outcomes.qsize() or not self._has_ended():
+        while self._outcomes.qsize() or not self._ended.is_set():
             try:
                 outcome = await self._outcomes.get()
             except asyncio.CancelledError:
@@ -187,6 +191,7 @@ class Workers(Generic[O]):
             if outcome is not None:
                 self._window.release()
                 return outcome
+        self._outcomes.put_nowait(None)  # for whoever else waits
         self._let_go()
         fatal, self._fatal = self._fatal, None
         if fatal is None:
@@ -199,7 +204,8 @@ class Workers(Generic[O]):
         """Pull and begin nothing more; what was begun comes to its end."""
         self._stopped = True
         self._fatal = self._fatal or fatal
-        for task in self._feeding:
+        feeding, self._uncancelled = self._uncancelled, []
+        for task in feeding:  # once: an input may have to clean up
             task.cancel()
 
     def leave(self, fatal: BaseException | None = None) -> None:
@@ -213,12 +219,11 @@ class Workers(Generic[O]):
 
     async def settle(self) -> None:
         """Wait until everything that was begun has its outcome."""
-        while not self._has_ended():
-            await asyncio.wait({*self._under_way, *self._feeding})
+        await self._ended.wait()
 
     def abandon(self) -> None:
         """Leave from wherever the iterator is collected, which may be another thread."""
-        if not self._feeding or self.over:
+        if not self._feeding:
             return
         self.over = self._stopped = True
         loop = self._feeding[0].get_loop()
@@ -228,10 +233,12 @@ class Workers(Generic[O]):
     def _start(self) -> None:
         if self._feeding or self._stopped:
             return
+        self._ended.clear()
         for coroutine in (self._pull(), self._begin()):
             task = self._transport.start_task(coroutine)
-            task.add_done_callback(self._wake_at_the_end)
+            task.add_done_callback(self._feeding_ended)
             self._feeding.append(task)
+            self._uncancelled.append(task)
         self._transport.at_close.add(self._client_closes)
 
     def _client_closes(self) -> None:
@@ -242,10 +249,6 @@ class Workers(Generic[O]):
         self._items = iter(())  # to drop the last reference closes a generator, and the file that it reads
         self._transport.at_close.discard(self._client_closes)
         self.job.close()
-
-    def _has_ended(self) -> bool:
-        # *begin* ends after *pull*.
-        return not self._under_way and (not self._feeding or self._feeding[-1].done())
 
     # The tasks.
 
@@ -268,46 +271,47 @@ class Workers(Generic[O]):
         except asyncio.CancelledError:
             if not self._stopped:  # what the input waits for was cancelled, and the rest of the input is lost with it
                 self.stop(RuntimeError("the input of the batch was cancelled"))
-        except Exception as error:  # noqa: BLE001 - raised to the consumer once what is on the wire has ended
+        except BaseException as error:  # noqa: BLE001 - raised to the consumer once what is on the wire has ended
             self.stop(error)
         finally:
             self._pulled.put_nowait((math.inf, index, None))  # behind every item
 
     async def _begin(self) -> None:
         """Begin the most urgent item whenever there is a permit for it."""
-        try:
-            while True:
-                if self._pulled.empty():  # wait for an item, without choosing it yet
-                    self._pulled.put_nowait(await self._pulled.get())
-                await self._permits.acquire()
-                # Only now, since one that is more urgent may have been pulled meanwhile.
-                _, _, item = self._pulled.get_nowait()
-                if item is None:
-                    self._permits.release()  # an item that is being settled may still need it
-                    return
-                permit = Permit(self._permits, self._transport.timeout)
-                task = self._transport.start_task(self._work_on(item, permit))
-                self._under_way[task] = permit
-                task.add_done_callback(functools.partial(self._work_ended, item))
-        finally:
-            pulling = self._feeding[0]
-            pulling.cancel()
-            await asyncio.wait({pulling})
-            while not self._pulled.empty():
-                _, _, item = self._pulled.get_nowait()
-                if item is not None:
-                    self._finish(item, self.job.gave_up(item, _not_sent(self._fatal), "failed"))
+        while True:
+            if self._pulled.empty():  # wait for an item, without choosing it yet
+                self._pulled.put_nowait(await self._pulled.get())
+            await self._permits.acquire()
+            # Only now, since one that is more urgent may have been pulled meanwhile.
+            _, _, item = self._pulled.get_nowait()
+            if item is None:
+                self._permits.release()  # an item that is being settled may still need it
+                return
+            permit = Permit(self._permits, self._transport.timeout)
+            task = self._transport.start_task(self._work_on(item, permit))
+            self._under_way[task] = permit
+            task.add_done_callback(functools.partial(self._work_ended, item))
+
+    def _feeding_ended(self, _task: asyncio.Task[None]) -> None:
+        if not (self._feeding[0].done() and self._feeding[-1].done()):
+            return
+        while not self._pulled.empty():
+            _, _, item = self._pulled.get_nowait()
+            if item is not None:
+                self._give_up(item, Sent())
+        self._feeding_is_over = True
+        self._wake_at_the_end()
 
     async def _work_on(self, item: Item, permit: Permit) -> None:
         try:
             outcome = await self.job.do(item, permit)
         except asyncio.CancelledError:
             # By `leave`, or by whoever shuts the loop down: the item still has its outcome.
-            lost: LosantError = _not_sent(self._fatal)
-            if permit.sent.in_doubt:
-                lost = OutcomeUnknownError("the batch ended before it was known what became of it")
-            outcome = self.job.gave_up(item, lost, _status_of(lost, permit.sent))
+            self._give_up(item, permit.sent)
+            return
         except LosantError as error:
+            if permit.sent.request is not None:
+                locate(error, permit.sent.request.method, permit.sent.request.path, permit.sent)
             outcome = self.job.gave_up(item, error, _status_of(error, permit.sent))
         except Exception as error:  # noqa: BLE001 - a mistake in the work itself: raised to the consumer in the end
             outcome = self.job.gave_up(item, error, _status_of(error, permit.sent))
@@ -320,11 +324,25 @@ class Workers(Generic[O]):
         permit = self._under_way.pop(task)
         if task.cancelled():  # before it ran; once it runs, it makes an outcome of its cancellation
             permit.give_up()
-            self._finish(item, self.job.gave_up(item, _not_sent(self._fatal), "failed"))
-        self._wake_at_the_end(task)
+            self._give_up(item, permit.sent)
+        self._wake_at_the_end()
 
-    def _wake_at_the_end(self, _task: asyncio.Task[None]) -> None:
-        if self._has_ended():
+    def _give_up(self, item: Item, sent: Sent) -> None:
+        """Finish an item that the end of the batch has kept from its own outcome."""
+        error: LosantError
+        if sent.in_doubt:
+            error = OutcomeUnknownError("the batch ended before it was known what became of it")
+        else:
+            error = TransportError("not sent again" if sent.attempts else "not sent: the batch ended first")
+            error.advice = "Run it again."
+        error.__cause__ = self._fatal
+        if sent.request is not None:
+            locate(error, sent.request.method, sent.request.path, sent)
+        self._finish(item, self.job.gave_up(item, error, _status_of(error, sent)))
+
+    def _wake_at_the_end(self) -> None:
+        if self._feeding_is_over and not self._under_way:
+            self._ended.set()
             self._outcomes.put_nowait(None)
 
     def _finish(self, item: Item, outcome: O) -> None:
@@ -350,10 +368,3 @@ def _status_of(error: BaseException, sent: Sent) -> GaveUp:
     if isinstance(error, DuplicateGroupError):
         return "unknown" if sent.attempts else "failed"  # if it was sent, the group is surely not missing
     return "unknown" if isinstance(error, OutcomeUnknownError) or sent.in_doubt else "failed"
-
-
-def _not_sent(cause: BaseException | None) -> TransportError:
-    error = TransportError("not sent: the batch ended first")
-    error.advice = "Run it again."
-    error.__cause__ = cause
-    return error

@@ -6,11 +6,15 @@ import asyncio
 import inspect
 import re
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 from .._validation import plain
 from ..errors import ConfigurationError
 
 _SHORTEST_TOKEN = 8
+
+# Whose provider the current task is, directly or further up.
+_asking: ContextVar[frozenset[Auth]] = ContextVar("asking", default=frozenset())
 
 TokenProvider = Callable[[], Awaitable[str]]
 
@@ -20,10 +24,12 @@ class Secret:
 
     Attributes:
         text: The token itself.
+        was_good: Whether the server has ever taken it.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.was_good = False
 
     def masked_in(self, text: str) -> str:
         """Return `text` with asterisks in place of the token."""
@@ -58,7 +64,8 @@ class Auth:
             self.known: Secret | None = None if callable(token) else _checked(token)
         finally:
             del token  # what shows tracebacks may show locals
-        self._asking: asyncio.Task[Secret] | None = None
+        self._task: asyncio.Task[Secret] | None = None
+        self._waiting = 0  # for the task's answer
         self._closed = False
 
     async def token(self) -> Secret:
@@ -70,6 +77,10 @@ class Auth:
         """
         if self._closed:
             raise ConfigurationError("the client is closed; make a new one")
+        if self in _asking.get():
+            raise ConfigurationError(
+                "the token provider calls its own client, which waits for the token; use another one"
+            )
         return self.known or await self._ask()
 
     async def renew(self, refused: Secret) -> bool:
@@ -84,24 +95,32 @@ class Auth:
     def close(self) -> None:
         """Ask the provider for nothing more."""
         self._closed = True
-        if self._asking is not None:
-            self._asking.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
     async def _ask(self) -> Secret:
-        if self._asking is None:
-            self._asking = asyncio.get_running_loop().create_task(self._ask_provider())
-            self._asking.add_done_callback(self._answered)
-        asking, caller = self._asking, asyncio.current_task()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._ask_provider())
+            self._task.add_done_callback(self._answered)
+        task, caller = self._task, asyncio.current_task()
+        self._waiting += 1
         try:
             # Shielded, because one caller's cancellation is not the others'.
-            return await asyncio.shield(asking)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if asking.cancelled() and not (caller and caller.cancelling()):
+            if task.cancelled() and not (caller and caller.cancelling()):
                 raise ConfigurationError("no token: the client was closed, or the provider was cancelled") from None
+            if self._task is task and self._waiting == 1:
+                # Nobody waits for this answer any more; perhaps it never comes, and the next call asks afresh.
+                self._task = None
+                task.cancel()
             raise
+        finally:
+            self._waiting -= 1
 
     async def _ask_provider(self) -> Secret:
         assert self._provider is not None  # noqa: S101 - a token that is text is never asked for
+        _asking.set(_asking.get() | {self})
         asked = self._provider()
         if not inspect.isawaitable(asked):
             kind = type(asked).__name__
@@ -110,7 +129,8 @@ class Auth:
         return _checked(await asked)
 
     def _answered(self, task: asyncio.Task[Secret]) -> None:
-        self._asking = None
+        if self._task is task:
+            self._task = None
         # Asking for the exception marks it as retrieved: perhaps nobody waits for it any more.
         if not task.cancelled() and task.exception() is None:
             self.known = task.result()

@@ -202,7 +202,7 @@ def _page_of(item: Any) -> Any:
 
 
 _Success = msgspec.defstruct("Success", [("success", bool)])
-_Error = msgspec.defstruct("Error", [("type", str, ""), ("message", str, "")])
+_Error = msgspec.defstruct("Error", [("type", str, ""), ("code", str, ""), ("message", str, "")])
 
 _group_decoder = msgspec.json.Decoder(_Answered)
 _page_decoder = msgspec.json.Decoder(_page_of(_Answered))
@@ -263,7 +263,7 @@ def decode_error(body: bytes) -> tuple[str, str]:
         error: Any = _error_decoder.decode(body)
     except (ValueError, RecursionError):  # another format, or nested deeper than anybody reads
         return "", beginning
-    return error.type, error.message or beginning
+    return error.type or error.code, error.message or beginning
 
 
 def _make_to_group() -> Callable[[Any], ExperienceGroup]:

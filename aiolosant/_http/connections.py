@@ -1,32 +1,75 @@
-"""The session that requests are sent with: opened when it is first needed, closed by whoever opened it."""
+"""The session that requests are sent with: opened when needed, replaced when dead, closed by whoever opened it.
+
+aiohttp cannot drop the idle connections of a session. A new session has none; the old one is closed when the last of
+its requests has ended.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
+import urllib.request
 
 import aiohttp
+import attrs
+from yarl import URL
 
 from ..errors import ConfigurationError
 
+_KEEP_ALIVE = re.compile(r"timeout\s*=\s*(\d+)", re.IGNORECASE)
+_IDLE_AT_MOST = 15.0  # seconds that a connection waits for its next request, unless the server says less
 
-class Connections:
-    """Lends the session to attempts, and knows when the last of them has ended.
 
-    Args:
-        session: The caller's session, which is never closed here; None for an own one.
+@attrs.define(eq=False)
+class Lease:
+    """A session while requests are sent with it.
+
+    Attributes:
+        session: The session.
+        proxy: The proxy that the environment names for the address; None for none.
+        is_own: Whether the session is not the caller's.
+        requests: How many of its requests are under way.
+        has_answered: Whether there has been a response over one of its connections, so that there may be idle ones.
     """
 
-    def __init__(self, session: aiohttp.ClientSession | None) -> None:
-        self._session = session
-        self._is_own = session is None
+    session: aiohttp.ClientSession
+    proxy: URL | None = None
+    is_own: bool = True
+    requests: int = 0
+    has_answered: bool = False
+
+
+class Connections:
+    """Lends the session to attempts, and learns from how they end.
+
+    Args:
+        session: The caller's session, which is never closed and never replaced here; None for an own one. Of a caller's
+            session dead connections are not dropped, and a `Keep-Alive` header is not obeyed.
+        base_url: The address that is talked to.
+        trust_env: Whether the own session uses the proxies that the environment names.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession | None, base_url: str, *, trust_env: bool) -> None:
+        self._callers = session
+        self._proxy = proxy_for(URL(base_url)) if trust_env and session is None else None
+        self._current: Lease | None = None
+        self._for_creates: Lease | None = None  # whose connections are used once
+        self._retired: set[Lease] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._idle_at_most = _IDLE_AT_MOST
+        self._breaks_promises = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._lent = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def lend(self) -> aiohttp.ClientSession:
-        """Lend the session for one attempt; `close` waits until `take_back` is called.
+    def lend(self, *, is_create: bool) -> Lease:
+        """Lend a session for one attempt; `close` waits until it is taken back.
+
+        Args:
+            is_create: Whether the attempt cannot be repeated. Once the server has closed a connection that it had
+                promised to keep, each such attempt has a connection of its own.
 
         Raises:
             ConfigurationError: The client is closed, or was first used in another event loop.
@@ -37,34 +80,95 @@ class Connections:
         if self._loop not in (None, loop):
             raise ConfigurationError("the client was first used in another event loop; make one for each")
         self._loop = loop
-        session = self._session or self._open()
-        if session.closed:
+        if is_create and self._breaks_promises:
+            lease = self._for_creates = self._for_creates or self._open(force_close=True)
+        else:
+            lease = self._current = self._current or self._open()
+        if lease.session.closed:
             raise ConfigurationError("the session that the client was given is closed")
         self._lent += 1
+        lease.requests += 1
         self._idle.clear()
-        return session
+        return lease
 
-    def take_back(self) -> None:
+    def take_back(self, lease: Lease) -> None:
         """Note that an attempt has ended."""
         self._lent -= 1
+        lease.requests -= 1
+        if lease in self._retired and not lease.requests:
+            self._retired.discard(lease)
+            closing = asyncio.get_running_loop().create_task(lease.session.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         if not self._lent:
             self._idle.set()
 
+    def failed(self, lease: Lease, cause: BaseException | None) -> None:
+        """Learn from what kept an attempt from its response."""
+        connector = lease.session.connector
+        if isinstance(cause, aiohttp.ClientConnectorError):
+            if isinstance(connector, aiohttp.TCPConnector):
+                connector.clear_dns_cache()  # the address may have moved
+        elif lease is self._current and lease.has_answered and lease.is_own:
+            self._breaks_promises = True
+            self._replace()  # what killed one idle connection has probably killed the others
+
+    def answered(self, lease: Lease, keep_alive: str | None) -> None:
+        """Note that there was a response, and what it says of how long the server keeps an idle connection."""
+        lease.has_answered = True
+        promised = _KEEP_ALIVE.search(keep_alive) if keep_alive else None
+        if promised and lease is self._current and lease.is_own:
+            seconds = float(promised[1])
+            seconds -= min(1.0, seconds / 2)  # what it says took time to arrive
+            if seconds < self._idle_at_most:
+                self._idle_at_most = seconds
+                self._replace()
+
     def refuse(self) -> None:
-        """Lend the session to no further attempt."""
+        """Lend a session to no further attempt."""
         self._closed = True
 
     async def close(self) -> None:
-        """Wait for the attempts that are under way, then close the session if it is an own one."""
+        """Wait for the attempts that are under way, then close the sessions that are our own."""
         self.refuse()
         try:
             await self._idle.wait()
         finally:
-            if self._session is not None and self._is_own:
-                await self._session.close()
+            own = [lease for lease in (self._current, self._for_creates, *self._retired) if lease and lease.is_own]
+            await asyncio.gather(*self._closing, *(lease.session.close() for lease in own))
 
-    def _open(self) -> aiohttp.ClientSession:
-        # The connector has no limit, since the throttle has one: a wait for a connection would look like a slow server.
-        connector = aiohttp.TCPConnector(limit=0)
-        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        return self._session
+    def _replace(self) -> None:
+        """Let what follows have a new session."""
+        if self._current is not None:
+            self._retired.add(self._current)
+        self._current = None
+
+    def _open(self, *, force_close: bool = False) -> Lease:
+        if self._callers is not None:
+            return Lease(self._callers, is_own=False)
+        # No limit, since the throttle has one: a wait for a connection would look like a slow server.
+        if force_close:
+            connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        else:
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=self._idle_at_most)
+        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return Lease(session, self._proxy)
+
+
+async def look() -> None:
+    """Let the event loop see what has arrived, such as the end of an idle connection, before anything is written."""
+    # A timer, since the loop calls timers back after what has arrived.
+    await asyncio.sleep(1e-9)
+
+
+def proxy_for(url: URL) -> URL | None:
+    """Return the proxy that the environment names for an address (`HTTPS_PROXY`, `NO_PROXY`); None for none.
+
+    Unlike aiohttp's own `trust_env` this does not read a `.netrc`, which would replace the token.
+    """
+    host = url.host or ""
+    if urllib.request.proxy_bypass(f"{host}:{url.port}") or urllib.request.proxy_bypass(host):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    return URL(proxy) if proxy else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -23,44 +24,52 @@ class Deadline:
     Attributes:
         patient: As the argument.
         expired: Whether `expire` was called: nothing more is to be sent.
+        at: When the call has to be over, on the event loop's clock.
     """
 
     def __init__(self, timeout: float, *, patient: bool = False) -> None:
         self.patient = patient
         self.expired = False
         self._timeout = timeout
-        self._at = asyncio.get_running_loop().time() + timeout
+        self.at = asyncio.get_running_loop().time() + timeout
 
     def left(self) -> float:
         """Return the seconds that are left; 0 or less if there are none."""
-        return 0.0 if self.expired else self._at - asyncio.get_running_loop().time()
+        return self.at - asyncio.get_running_loop().time()
 
     def expire(self) -> None:
         """Allow no more time, because nobody waits for the outcome any more."""
         self.expired = True
+        self.at = -math.inf
 
-    async def wait_for(self, awaitable: Awaitable[T]) -> T:
-        """Return the awaitable's result, or raise `error()` when the time is up."""
+    async def wait_for(self, awaitable: Awaitable[T], what: str = "") -> T:
+        """Return the awaitable's result, or raise `error(what)` when the time is up.
+
+        Args:
+            awaitable: What to wait for.
+            what: What that is, for the error to say.
+        """
         try:
             async with asyncio.timeout(self.left()) as scope:
                 return await awaitable
         except TimeoutError:
             if not scope.expired():  # what was waited for has a timeout of its own
                 raise
-            raise self.error() from None
+            raise self.error(what) from None
 
-    async def wait_for_turn(self, awaitable: Awaitable[T]) -> T:
+    async def wait_for_turn(self, awaitable: Awaitable[T], what: str = "") -> T:
         """Return the awaitable's result. If the call is patient, the clock stands still meanwhile."""
         if not self.patient:
-            return await self.wait_for(awaitable)
+            return await self.wait_for(awaitable, what)
         before = asyncio.get_running_loop().time()
         try:
             return await awaitable
         finally:
-            self._at += asyncio.get_running_loop().time() - before
+            self.at += asyncio.get_running_loop().time() - before
 
-    def error(self) -> LosantError:
-        """Return the error for a call that has no time left."""
+    def error(self, what: str = "") -> LosantError:
+        """Return the error for a call that has no time left, and what it waited for."""
         if self.expired:
             return TransportError("not sent: nobody waits for the outcome any more")
-        return RequestTimeoutError(f"the time of {self._timeout:g} seconds is up")
+        waited = f"; it was spent waiting for {what}" if what else ""
+        return RequestTimeoutError(f"the time of {self._timeout:g} seconds is up{waited}")

@@ -45,6 +45,7 @@ class Pace:
         self._last_cut = -math.inf
         self._score = 0.0
         self._in_flight = 0
+        self._duration = 0.0  # of a request, in seconds; the last ones count most
         self._next_start = -math.inf
         self._paused_until = -math.inf
         self._now: float | None = None
@@ -64,6 +65,11 @@ class Pace:
             _SHORTEST_RECOVERY,
         )
         return float(self._limit * (1 + _DEPTH * (self._since_cut / recovery - 1) ** 3))
+
+    @property
+    def seconds_a_request(self) -> float:
+        """Seconds from one request to the next, as the last ones had it; no fewer than the rate allows."""
+        return max(1 / self.rate, self._duration / max(1, self._in_flight))
 
     def delay(self, now: float) -> float:
         """Return the seconds until a request may start; infinite while only the end of another can tell."""
@@ -104,6 +110,7 @@ class Pace:
     def end(self, now: float, started: float, *, refused: bool | None, waiting: bool) -> None:
         """A request ended: refused, taken, or (None) without any word of the server's."""
         self._in_flight -= 1
+        self._duration += (now - started - self._duration) / 8
         # Those that were on the way at the last cut are of the wave that caused it.
         if refused is None or started < self._last_cut:
             return

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 import msgspec
 
-from ..errors import ApiError, LosantError, ResponseFormatError, api_error_class
+from ..errors import ApiError, GatewayError, LosantError, ResponseFormatError, api_error_class
 from .codec import decode_error
 from .request import READS, Request
 
@@ -17,6 +18,7 @@ T = TypeVar("T")
 
 # The server refused the request before it did anything, and for a reason that passes: too slow, too early, too many.
 _REFUSED_FOR_NOW = (408, 425, 429)
+_RETRY_IN = re.compile(r"retry in (\d+(?:\.\d+)?) ?s", re.IGNORECASE)
 MOST_QUOTED = 500
 """How many characters of a response an error quotes."""
 
@@ -40,6 +42,7 @@ class Response(Generic[T]):
         transient: Whether the same request may succeed later.
         status: The HTTP status; None if there was no response.
         refused: Whether the server refused the request for having had too many.
+        stale: Whether there was no response over a connection that may have been dead already.
     """
 
     proof: Proof
@@ -48,6 +51,7 @@ class Response(Generic[T]):
     transient: bool = False
     status: int | None = None
     refused: bool = False
+    stale: bool = False
 
     @property
     def retry_after(self) -> float | None:
@@ -78,6 +82,10 @@ def classify(
     reads = request.method in READS
     if not 200 <= status < 300:
         kind, message = (mask(text)[:MOST_QUOTED] for text in decode_error(body))
+        if 400 <= status < 500 and status not in _REFUSED_FOR_NOW and not kind:
+            return _gateways(status, message)
+        if status == 429 and retry_after is None:
+            retry_after = seconds_asked_for(message)
         refusal = api_error_class(status)(
             status, kind, message or "no explanation", None, None, retry_after=retry_after
         )
@@ -101,6 +109,31 @@ def classify(
         return Response(Proof.UNKNOWN, error=error, transient=transient, status=status)
 
 
-def classify_failure(error: LosantError, *, sent: bool, transient: bool) -> Response[T]:
-    """Say what an attempt without a response proves, given whether a byte of the request may have been sent."""
-    return Response(Proof.UNKNOWN if sent else Proof.NOT_APPLIED, error=error, transient=transient)
+def _gateways(status: int, message: str) -> Response[Any]:
+    """Say what a 4xx proves that is not in Losant's shape: nothing, but that somebody in between says "not now"."""
+    error = GatewayError(f"{status}, and not from Losant: {message or 'no explanation'}", status)
+    if status == 407:
+        error.advice = "Give the proxy's user name and password in HTTPS_PROXY."
+    return Response(Proof.UNKNOWN, error=error, transient=True, status=status)
+
+
+def seconds_asked_for(message: str) -> float | None:
+    """Return the seconds that a message such as "Retry in 3 seconds" asks to wait; None if it does not.
+
+    Losant says so in no header; see https://forums.losant.com/.
+    """
+    found = _RETRY_IN.search(message)
+    return float(found[1]) if found else None
+
+
+def classify_failure(error: LosantError, *, sent: bool, transient: bool, stale: bool = False) -> Response[T]:
+    """Say what an attempt without a response proves.
+
+    Args:
+        error: What went wrong.
+        sent: Whether a byte of the request may have been sent.
+        transient: Whether the same request may succeed later.
+        stale: Whether it was sent over a connection that may have been dead already.
+    """
+    proof = Proof.UNKNOWN if sent else Proof.NOT_APPLIED
+    return Response(proof, error=error, transient=transient, stale=stale and transient)

@@ -34,11 +34,12 @@ class RetryPolicy:
     """How persistent a client is. Times are in seconds.
 
     Args:
-        max_attempts: How often a request may be sent, 1 or more; 1 means no retry. A token that was
-            renewed is tried once, even if that is one more.
+        max_attempts: How often a request may be sent, 1 or more; 1 means no retry. What was refused with 429 is waited
+            out within the call's time and does not count, nor does an attempt over a connection that was dead already,
+            nor one with a token that had to be renewed.
         first_delay: The longest wait before the second attempt; it doubles with each further one.
         max_delay: The longest wait that doubling leads to. What is really waited is drawn between 0 and that.
-        attempt_timeout: How long one attempt may take.
+        attempt_timeout: How long the server may be silent in one attempt.
         settle_time: How long a write whose answer was lost may still take to show in a list.
         max_pause: The longest pause that a server may ask for with `Retry-After`; a longer one is an error.
 
@@ -64,7 +65,7 @@ class RetryPolicy:
         `draw` is a number in [0, 1). See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
         """
         # Beyond 2 ** 64 any first delay has long reached the maximum.
-        return draw * min(self.max_delay, self.first_delay * 2.0 ** min(attempts - 1, 64))
+        return draw * min(self.max_delay, self.first_delay * 2.0 ** min(max(attempts - 1, 0), 64))
 
     def delay_before_resending(
         self,
@@ -72,6 +73,8 @@ class RetryPolicy:
         response: Response[Any],
         *,
         attempts: int,
+        refusals: int,
+        free: bool,
         draw: float,
         left: float,
         patient: bool,
@@ -81,17 +84,23 @@ class RetryPolicy:
         Args:
             request: What was sent.
             response: How the last attempt ended.
-            attempts: How often it was sent.
+            attempts: How many attempts count.
+            refusals: How often it was refused for having been one of too many.
+            free: Whether the last attempt does not count.
             draw: A number in [0, 1).
             left: Seconds that the call has.
             patient: Whether the call's clock stands still while the throttle makes it wait.
         """
         repeatable = request.idempotent or response.proof is Proof.NOT_APPLIED
-        if not response.transient or not repeatable or not self.has_attempts_left(attempts):
+        if not response.transient or not repeatable:
+            return None
+        if not free and not self.has_attempts_left(attempts):
             return None
         asked = response.retry_after
         if asked is None:
-            delay = self.delay(attempts, draw)
+            delay = self.delay(refusals if response.refused else attempts, draw)
+            if free and not response.refused:
+                delay = 0.0  # the next attempt has a new connection
             return delay if delay < left else None
         # The pause that the server asks for is waited out in the throttle, as everybody's.
         in_time = left > 0 if patient else left > asked
@@ -101,21 +110,28 @@ class RetryPolicy:
         return max(0.0, min(self.delay(attempts, draw), _SPREAD) - asked)
 
 
-def parse_retry_after(value: str | None, now: datetime) -> float | None:
+def parse_retry_after(value: str, now: str | None = None) -> float | None:
     """Return the seconds that a `Retry-After` header asks to wait, as a number or as a date; None if it is neither.
 
     See https://www.rfc-editor.org/rfc/rfc9110#name-retry-after.
+
+    Args:
+        value: The header.
+        now: The response's own `Date`, which a date is compared with: our clock may be wrong.
     """
-    if value is None:
-        return None
     value = value.strip()
     if value.isascii() and value.isdigit():
         seconds = float(value)
         return seconds if seconds < math.inf else None
+    date = _parsed_date(value)
+    if date is None:
+        return None
+    return max(0.0, (date - (_parsed_date(now or "") or datetime.now(UTC))).total_seconds())
+
+
+def _parsed_date(text: str) -> datetime | None:
     try:
-        date = parsedate_to_datetime(value)
-        if date.tzinfo is None:
-            date = date.replace(tzinfo=UTC)
-        return max(0.0, (date - now).total_seconds())
+        date = parsedate_to_datetime(text)
+        return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None

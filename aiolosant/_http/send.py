@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import aiohttp
+import attrs
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
+from .._version import VERSION
 from ..errors import LosantError, RequestTimeoutError, ResponseFormatError, TransportError
 from .auth import Secret
+from .connections import Connections, Lease
 from .request import IDEMPOTENT, Request
 from .response import MOST_QUOTED, Response, classify, classify_failure
 from .retry import parse_retry_after
@@ -24,83 +25,124 @@ T = TypeVar("T")
 logger = logging.getLogger("aiolosant")
 
 _MAX_RESPONSE = 128 * 1024 * 1024
+_AT_ONCE = 32 * 1024  # bytes that are written to a socket in one go
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 # As Losant's own clients ask, except that links only make the pages larger.
 _PARAMS = {"_actions": "false", "_links": "false", "_embedded": "true"}
 
 
+@attrs.frozen
+class Silence:
+    """How long the server may say nothing.
+
+    Attributes:
+        seconds: Seconds between what it says. A response that keeps flowing is read on.
+        until: When the attempt has to be over all the same, on the event loop's clock.
+    """
+
+    seconds: float
+    until: float
+
+    def ends(self) -> float:
+        """Return when a silence that begins now has lasted too long."""
+        return min(asyncio.get_running_loop().time() + self.seconds, self.until)
+
+
 async def send(
-    session: aiohttp.ClientSession, base_url: str, request: Request[T], token: Secret, seconds: float
+    connections: Connections, lease: Lease, address: str, request: Request[T], token: Secret, silence: Silence
 ) -> Response[T]:
     """Send a request once, read the response whole, and return what that proved.
 
     Failures are returned and not raised; only a cancellation is passed on.
 
     Args:
-        session: What to send with.
-        base_url: Address of the API, without a slash at its end.
+        connections: Learns how the attempt went.
+        lease: What to send with.
+        address: The URL without its query.
         request: What to send.
         token: Goes into the header, and nowhere else.
-        seconds: How long it may take.
+        silence: How long the server may say nothing.
     """
     body = None if request.body is None else _MarkedBody(request.body)
+    allowed = silence.ends() - asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(seconds):
-            status, headers, content = await _exchange(session, base_url + request.path, request, token, body)
+        async with asyncio.timeout_at(silence.ends()) as scope:
+            headers = {**_HEADERS, "Authorization": f"Bearer {token.text}"}
+            if body is not None:
+                headers["Content-Type"] = "application/json"  # a session's own default would win over the body's
+            async with lease.session.request(
+                request.method,
+                _url(address, tuple(request.params.items())),
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                raise_for_status=False,
+                auto_decompress=True,
+                timeout=_NO_TIMEOUT,
+                proxy=lease.proxy,
+                middlewares=(_no_hidden_resend,) if request.method in IDEMPOTENT else (),
+            ) as response:
+                content = await _read(response, scope, silence)
     except asyncio.CancelledError as cancelled:
         _forget_frames(cancelled)
         raise
     except Exception as failure:  # noqa: BLE001 - beside aiohttp's, a hook of the caller's session may raise any
         cause = failure.__cause__ if isinstance(failure, _NoHiddenResend) else failure
         sent = body.started if body else not isinstance(cause, _BEFORE_SENDING)
-        transient = isinstance(cause, aiohttp.ClientError | OSError)
-        response: Response[T] = classify_failure(_explain(cause, seconds, token), sent=sent, transient=transient)
-        logger.debug("%s %s: %s, %s", request.method, request.path, type(cause).__name__, response.proof.value)
-        return response
-    logger.debug("%s %s: %d", request.method, request.path, status)
-    pause = headers.get("Retry-After")
-    retry_after = None if pause is None else parse_retry_after(pause, datetime.now(UTC))
-    return classify(request, status, content, retry_after, mask=token.masked_in)
+        transient = isinstance(cause, aiohttp.ClientError | OSError) and not isinstance(cause, _NO_TRUST)
+        # Over a session without any response so far no connection can have been dead already.
+        stale = lease.is_own and lease.has_answered and not isinstance(cause, _BEFORE_SENDING)
+        failed: Response[T] = classify_failure(
+            _explain(cause, allowed, token), sent=sent, transient=transient, stale=stale
+        )
+        connections.failed(lease, cause)
+        logger.debug("%s %s: %s, %s", request.method, request.path, type(cause).__name__, failed.proof.value)
+        return failed
+    logger.debug("%s %s: %d", request.method, request.path, response.status)
+    keep_alive = response.headers.get("Keep-Alive")
+    if keep_alive or not lease.has_answered:
+        connections.answered(lease, keep_alive)
+    pause = response.headers.get("Retry-After")
+    retry_after = None if pause is None else parse_retry_after(pause, response.headers.get("Date"))
+    return classify(request, response.status, content, retry_after, mask=token.masked_in)
 
 
-async def _exchange(
-    session: aiohttp.ClientSession, address: str, request: Request[Any], token: Secret, body: _MarkedBody | None
-) -> tuple[int, Mapping[str, str], bytes]:
-    headers = {**_standing_headers(), "Authorization": f"Bearer {token.text}"}
-    if body is not None:
-        headers["Content-Type"] = "application/json"  # a session's own default would win over the body's
-    async with session.request(
-        request.method,
-        _url(address, tuple(request.params.items())),
-        data=body,
-        headers=headers,
-        allow_redirects=False,
-        raise_for_status=False,
-        auto_decompress=True,
-        timeout=_NO_TIMEOUT,
-        middlewares=(_no_hidden_resend,) if request.method in IDEMPOTENT else (),
-    ) as response:
-        chunks, size = [], 0
-        async for chunk in response.content.iter_any():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > _MAX_RESPONSE:
-                raise _ResponseTooLarge
-        return response.status, response.headers, b"".join(chunks)
+async def _read(response: aiohttp.ClientResponse, scope: asyncio.Timeout, silence: Silence) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.content.iter_any():
+        scope.reschedule(silence.ends())
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > _MAX_RESPONSE:
+            raise _ResponseTooLarge
+    return b"".join(chunks)
 
 
 def _explain(cause: BaseException | None, seconds: float, token: Secret) -> LosantError:
     """Return an error of ours for whatever kept an attempt from its response."""
     error: LosantError
+    if isinstance(cause, aiohttp.ClientHttpProxyError):
+        error = TransportError(f"no answer: the proxy refused the connection with {cause.status}")
+        if cause.status == 407:
+            error.advice = "Give the proxy's user name and password in HTTPS_PROXY."
+        return error
     if isinstance(cause, aiohttp.ClientResponseError):
         # Its repr shows the Authorization header, so it must not travel along as a cause.
         return TransportError(f"no valid HTTP answer: {_quoted(cause.message, token)}")
     if isinstance(cause, TimeoutError):
-        return RequestTimeoutError(f"no answer within {seconds:.3g} seconds")
+        return RequestTimeoutError(f"no answer within {seconds:.3g} seconds of silence")
     if isinstance(cause, _ResponseTooLarge):
         error = ResponseFormatError(f"the answer is larger than {_MAX_RESPONSE >> 20} MiB")
     else:
         error = TransportError(f"no answer: {_quoted(str(cause), token) or type(cause).__name__}")
+    if isinstance(cause, _NO_TRUST):
+        error.advice = (
+            "The server's certificate is not trusted here: name your certificate authority in SSL_CERT_FILE, or pass a "
+            "session= of your own with an ssl context."
+        )
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        # Its own repr shows the proxy's password.
+        cause = getattr(cause, "os_error", None) or getattr(cause, "certificate_error", None)
     _forget_frames(cause)
     error.__cause__ = cause
     return error
@@ -127,16 +169,12 @@ def _url(address: str, params: tuple[tuple[str, str | int], ...]) -> URL:
     return URL(address).with_query({**_PARAMS, **dict(params)})
 
 
-@functools.cache
-def _standing_headers() -> dict[str, str]:
-    from importlib.metadata import version  # here, because it takes longer to import than half of this package
-
-    # The API version is the one that Losant's own clients were built for.
-    return {
-        "Accept": "application/json",
-        "Accept-Version": "^1.29.3",
-        "User-Agent": f"aiolosant/{version('aiolosant')}",
-    }
+# The API version is the one that Losant's own clients were built for.
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Version": "^1.29.3",
+    "User-Agent": f"aiolosant/{VERSION}",
+}
 
 
 class _MarkedBody(aiohttp.Payload):
@@ -153,8 +191,15 @@ class _MarkedBody(aiohttp.Payload):
         return self._value.decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        # A transport that is closing takes what is written to it without a word, and sends nothing.
+        transport = getattr(writer, "transport", None)
+        if transport is not None and transport.is_closing():
+            raise ConnectionResetError("the connection was closed before anything was sent")
         self.started = True
         await writer.write(self._value)
+        if transport is not None and transport.is_closing() and len(self._value) < _AT_ONCE:
+            # The very first write to the socket failed: the operating system took none of it.
+            self.started = transport.get_extra_info("sslcontext") is not None
 
 
 class _ResponseTooLarge(Exception):  # noqa: N818 - never leaves this module
@@ -178,4 +223,10 @@ async def _no_hidden_resend(
         raise _NoHiddenResend from error
 
 
-_BEFORE_SENDING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+_NO_TRUST = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)
+_BEFORE_SENDING = (
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -24,7 +24,7 @@ class Throttle:
 
     def __init__(self, max_in_flight: int) -> None:
         self._pace = Pace(max_in_flight)
-        self._waiters: deque[asyncio.Future[float]] = deque()
+        self._waiters: OrderedDict[asyncio.Future[float], None] = OrderedDict()  # any of them can leave at once
         self._backing_off = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -48,8 +48,8 @@ class Throttle:
         return now
 
     def seconds_for(self, requests: int) -> float:
-        """Return about how long so many requests take at the pace that was found; 0 while no limit is known."""
-        return requests / self._pace.rate
+        """Return about how long so many requests take, given their duration and the limit that was found."""
+        return requests * self._pace.seconds_a_request
 
     @contextlib.contextmanager
     def backing_off(self) -> Iterator[None]:
@@ -70,7 +70,7 @@ class Throttle:
         """Turn away all that wait, and all that come later, with a ConfigurationError."""
         self._closed = True
         while self._waiters:
-            waiter = self._waiters.popleft()
+            waiter, _ = self._waiters.popitem(last=False)
             if not waiter.done():
                 waiter.set_exception(ConfigurationError("the client was closed"))
         if self._timer is not None:
@@ -86,10 +86,9 @@ class Throttle:
             raise ConfigurationError("the client is closed; make a new one")
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._tick()
+        self._waiters[waiter] = None
         if urgent:
-            self._waiters.appendleft(waiter)
-        else:
-            self._waiters.append(waiter)
+            self._waiters.move_to_end(waiter, last=False)
         self._admit()
         try:
             return await waiter
@@ -97,8 +96,8 @@ class Throttle:
             # The slot may have been granted just before the cancellation.
             if not waiter.cancelled() and waiter.exception() is None:
                 self.end(waiter.result(), waited=True, refused=None)
-            elif waiter in self._waiters:
-                self._waiters.remove(waiter)
+            else:
+                self._waiters.pop(waiter, None)
             raise
 
     def end(self, started: float, *, waited: bool, refused: bool | None) -> None:
@@ -124,8 +123,9 @@ class Throttle:
         self._tick()
         loop = asyncio.get_running_loop()
         while self._waiters:
-            if self._waiters[0].done():  # cancelled, and its caller has not run since
-                self._waiters.popleft()
+            waiter = next(iter(self._waiters))
+            if waiter.done():  # cancelled, and its caller has not run since
+                del self._waiters[waiter]
                 continue
             now = loop.time()
             delay = self._pace.delay(now)
@@ -134,7 +134,8 @@ class Throttle:
                     self._timer = loop.call_later(delay, self._admit)
                 return
             self._pace.start(now)
-            self._waiters.popleft().set_result(now)
+            del self._waiters[waiter]
+            waiter.set_result(now)
 
 
 class Slot:
@@ -158,7 +159,9 @@ class Slot:
         started = self._throttle.start_now()
         if started is None:
             self._waited = True
-            started = await self._deadline.wait_for_turn(self._throttle.start(urgent=self._urgent))
+            started = await self._deadline.wait_for_turn(
+                self._throttle.start(urgent=self._urgent), "its turn behind the client's other requests"
+            )
         self._started = started
         return self
 

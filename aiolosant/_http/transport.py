@@ -13,12 +13,12 @@ import attrs
 
 from ..errors import AuthenticationError, LosantError, OutcomeUnknownError
 from .auth import Auth, Secret
-from .connections import Connections
+from .connections import Connections, look
 from .deadline import Deadline
 from .request import Request
 from .response import Proof, Response
 from .retry import RetryPolicy
-from .send import send
+from .send import Silence, send
 from .throttle import Throttle
 
 T = TypeVar("T")
@@ -33,13 +33,26 @@ class Sent:
 
     Attributes:
         attempts: How often the request was sent.
+        request: What was sent, or is to be; None as long as there is nothing.
+        free: How many of these attempts do not count.
+        refusals: How many of them were refused with 429.
+        met_stale: Whether one of them failed over a connection that may have been dead already.
         on_wire: Whether an attempt is under way.
         in_doubt: Whether an attempt may have been applied without a response that says so.
     """
 
     attempts: int = 0
+    request: Request[Any] | None = None
+    free: int = 0
+    refusals: int = 0
+    met_stale: bool = False
     on_wire: bool = False
     in_doubt: bool = False
+
+    @property
+    def counted(self) -> int:
+        """How many attempts count for `RetryPolicy.max_attempts`."""
+        return self.attempts - self.free
 
 
 def locate(error: LosantError, method: str, path: str, sent: Sent) -> None:
@@ -126,6 +139,7 @@ class Transport:
             ConfigurationError: The client is closed, or was first used in another event loop.
         """
         sent = Sent() if sent is None else sent
+        sent.request = request
         try:
             response = await self._attempt_until_final(request, deadline, sent)
             if response.error is None:
@@ -143,29 +157,35 @@ class Transport:
             raise
 
     async def _attempt_until_final(self, request: Request[T], deadline: Deadline, sent: Sent) -> Response[T]:
-        renewed, urgent = False, request.urgent
+        renewals, urgent = 0, request.urgent
         while True:
-            token = self._auth.known
-            if token is None:
-                token = await deadline.wait_for(self._auth.token())
-            response = await self._attempt(request, token, deadline, sent, urgent=urgent)
+            if self._auth.known is None:
+                await deadline.wait_for(self._auth.token(), "the token provider")
+            response, token = await self._attempt(request, deadline, sent, urgent=urgent)
+            if response is None:  # the token was being renewed when its turn came
+                continue
             if response.error is None:
                 return response
-            if isinstance(response.error, AuthenticationError) and not renewed and not deadline.expired:
-                renewed = True
-                if await deadline.wait_for(self._auth.renew(token)):
+            if isinstance(response.error, AuthenticationError) and token is not None and not deadline.expired:
+                # A token that was good has run out; one that never was is replaced once.
+                renewals += not token.was_good
+                if renewals <= 1 and await deadline.wait_for(self._auth.renew(token), "the token provider"):
+                    sent.free += 1
                     logger.warning("%s %s: resending with a new token", request.method, request.path)
                     continue
-            if not await self._back_off(request, response, deadline, sent.attempts):
+            if not await self._back_off(request, response, deadline, sent):
                 return response
             if request.precondition is not None:
-                await request.precondition()
+                await deadline.wait_for_turn(request.precondition())
                 urgent = True
 
-    async def _back_off(
-        self, request: Request[Any], response: Response[Any], deadline: Deadline, attempts: int
-    ) -> bool:
+    async def _back_off(self, request: Request[Any], response: Response[Any], deadline: Deadline, sent: Sent) -> bool:
         """Return whether the request is to be sent again, after the wait that this takes."""
+        # A dead connection is met once: after that all idle ones are dropped.
+        free = response.refused or (response.stale and not sent.met_stale)
+        sent.met_stale |= response.stale
+        sent.free += free
+        sent.refusals += response.refused
         pause = response.retry_after
         if pause is not None and response.transient and pause <= self.retry.max_pause:
             logger.warning("the server asks for a pause of %g seconds", pause)
@@ -173,7 +193,9 @@ class Transport:
         delay = self.retry.delay_before_resending(
             request,
             response,
-            attempts=attempts,
+            attempts=sent.counted,
+            refusals=sent.refusals,
+            free=free,
             draw=random.random(),  # noqa: S311 - jitter is no secret
             left=deadline.left(),
             patient=deadline.patient,
@@ -181,31 +203,38 @@ class Transport:
         if delay is None:
             return False
         logger.warning(
-            "%s %s: resending in %.2f seconds, attempt %d of %d: %s",
-            *(request.method, request.path, delay, attempts + 1, self.retry.max_attempts, response.error),
+            "%s %s: resending in %.2f seconds, attempt %d after %d that count, of %d: %s",
+            *(request.method, request.path, delay, sent.attempts + 1, sent.counted, self.retry.max_attempts),
+            response.error,
         )
         with self.throttle.backing_off() if response.refused else contextlib.nullcontext():
             await self.sleep(delay)
         return True
 
     async def _attempt(
-        self, request: Request[T], token: Secret, deadline: Deadline, sent: Sent, *, urgent: bool
-    ) -> Response[T]:
+        self, request: Request[T], deadline: Deadline, sent: Sent, *, urgent: bool
+    ) -> tuple[Response[T] | None, Secret | None]:
         async with self.throttle.slot(deadline, urgent=urgent) as slot:
-            session = self._connections.lend()
+            if request.body is not None:
+                await look()
+            token = self._auth.known
+            if token is None:
+                return None, None
+            lease = self._connections.lend(is_create=not request.idempotent)
             try:
-                seconds = min(self.retry.attempt_timeout, deadline.left())
-                if seconds <= 0:
+                if deadline.at <= asyncio.get_running_loop().time():
                     raise deadline.error()
                 in_doubt_before = sent.in_doubt
                 sent.attempts += 1
                 # Assume the worst until the attempt has ended: if it is cancelled, nobody corrects this.
                 sent.on_wire = sent.in_doubt = True
-                response = await send(session, self._base_url, request, token, seconds)
+                silence = Silence(self.retry.attempt_timeout, deadline.at)
+                response = await send(self._connections, lease, self._base_url + request.path, request, token, silence)
                 sent.in_doubt = in_doubt_before or response.proof is Proof.UNKNOWN
             finally:
                 sent.on_wire = False
-                self._connections.take_back()
+                self._connections.take_back(lease)
             if response.status is not None:
                 slot.refused = response.refused
-            return response
+                token.was_good |= response.status != 401
+            return response, token

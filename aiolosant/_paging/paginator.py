@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, NoReturn, Self, TypeVar
 
 from .._validation import check_range
 from ..errors import ResponseFormatError
@@ -28,13 +29,35 @@ class Paginator(Generic[T]):
     def __init__(self, open_pages: Callable[[int], PageIterator[T]], *, per_page: int) -> None:
         self._open_pages = open_pages
         self._per_page = per_page
+        self._begun: weakref.WeakSet[PageIterator[T]] = weakref.WeakSet()
 
     def __aiter__(self) -> ItemIterator[T]:
         return ItemIterator(self.by_page())
 
+    def __iter__(self) -> NoReturn:
+        raise TypeError("a list is read with `async for`, or at once with `await ... .to_list()`")
+
+    def __await__(self) -> NoReturn:
+        raise TypeError("a list is read with `async for`, or at once with `await ... .to_list()`")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End all walks over this list that were begun by `async for` or `by_page`."""
+        for pages in tuple(self._begun):
+            await pages.aclose()
+
     def by_page(self) -> PageIterator[T]:
         """The pages instead of their items, as lazily; a page may be empty."""
-        return self._open_pages(self._per_page)
+        pages = self._open_pages(self._per_page)
+        self._begun.add(pages)
+        return pages
 
     async def first(self) -> T | None:
         """The first item, or None if there is none; asks for this one alone."""

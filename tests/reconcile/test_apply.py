@@ -213,7 +213,7 @@ async def test_an_update_whose_answers_are_all_lost_is_unknown(emulator: Emulato
     records = [{"name": "A", "description": "new"}]
     async with client_of(emulator, retry=RetryPolicy(max_attempts=2, first_delay=0)) as losant:
         plan = await make_plan(losant, records, by_name())
-        emulator.inject(Fault.CUT_AFTER_WRITE, times=2, method="PATCH")
+        emulator.inject(Fault.CUT_AFTER_WRITE, times=9, method="PATCH")
         assert [outcome.status for outcome in await carry_out(losant, plan)] == ["unknown"]
         assert not (await make_plan(losant, records, by_name())).changes
 
