@@ -105,7 +105,7 @@ class LosantClient:
             connections=Connections(session, self._base_url, trust_env=trust_env),
             timeout=timeout,
             retry=retry,
-            throttle=Throttle(min(max_in_flight, _most_connections(session))),
+            throttle=Throttle(min(max_in_flight, _most_connections(session)), retry.patience),
         )
 
     @classmethod

@@ -1,7 +1,6 @@
 """The commands that migrate, as a shell runs them, counted on the server."""
 
 import json
-import random
 import signal
 import subprocess
 import sys
@@ -143,8 +142,8 @@ def test_what_is_not_done_is_told(served: Served, tmp_path: Path) -> None:
     assert "Use a token with the scope experienceGroups.post or all.Application." in forbidden.stderr
 
 
-def test_a_server_that_is_gone_ends_it(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not every change waits for attempts of its own; of what did not go well a part is told, and how much more."""
+def test_a_server_that_is_gone_ends_it(served: Served, tmp_path: Path) -> None:
+    """It is waited for as long as `--patience` says, and then told of, with how to go on."""
     file = write(tmp_path / "groups.jsonl", [{"name": str(n)} for n in range(300)])
     seen: list[str] = []
 
@@ -153,15 +152,16 @@ def test_a_server_that_is_gone_ends_it(served: Served, tmp_path: Path, monkeypat
         return Fault.CUT_BEFORE_WRITE if seen[1:] else None
 
     served.emulator.before_request = cut_all_but_the_first  # the cable is pulled
-    monkeypatch.setattr(random, "random", lambda: 0.0)  # nobody wants to wait for the back-off
-    result = served.run("apply", file, "--concurrency", "4")
+    result = served.run("apply", file, "--concurrency", "4", "--patience", "0.5s")
     assert result.exit_code == 1
     assert set(seen) == {"GET"}
     lines = result.stderr.splitlines()
     assert sum(line.startswith("failed: + ") for line in lines) == 20
-    assert lines[20] == "aiolosant: the server cannot be reached any more; stopping"
-    assert lines[21].endswith("more; --json tells of each")
-    assert lines[22].startswith("aiolosant: 300 of 300 not done; to go on: ")
+    assert lines[20].endswith("more; --json tells of each")
+    assert lines[21].startswith("aiolosant: 300 of 300 not done; to go on: ")
+    assert "he server has been out of reach, or failing, for " in lines[22]
+    wrong = served.run("apply", file, "--patience", "soon")
+    assert (wrong.exit_code, "--patience must be a time such as 90s" in wrong.stderr) == (2, True)
 
 
 def test_copy_matches_members(served: Served) -> None:

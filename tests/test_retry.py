@@ -72,7 +72,7 @@ def test_values_out_of_range_are_refused(arguments: dict[str, Any], kind: type[E
 
 def test_the_defaults_are_promised() -> None:
     """What a client does that is not told otherwise, in seconds but for the first."""
-    assert attrs.astuple(RetryPolicy()) == (5, 0.25, 30.0, 20.0, 2.0, 60.0)
+    assert attrs.astuple(RetryPolicy()) == (5, 0.25, 30.0, 20.0, 2.0, 60.0, 120.0)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,21 @@ _SAMPLE = 150  # answers that make a good measurement; one of fewer is tested so
 _SLICE = 0.5  # seconds that one slice of a measurement lasts at least
 _LATENESS = 0.005  # seconds that timers may be late by
 
+# How many bad answers in a row shut the gate: an outage at once, refusals only if they last, since a limit by rate
+# refuses in bursts.
+_OUTAGE = 5
+_REFUSALS = 8
+_LASTING = 0.5  # seconds
+# What makes a quota of a window: it let so many through, and then nothing for so many seconds.
+_FEWEST_TAKEN = 5
+_SHORTEST_CLOSURE = 1.0
+_REFUSED_BEFORE_END = 3  # refusals in a row that say that a known window is used up
+# How long to wait between one request that finds out and the next, in seconds.
+_FIRST_GAP = 0.25
+_GROWTH = 1.5
+_MOST_GAP_REFUSED = 1.0
+_MOST_GAP_DOWN = 5.0
+
 
 class Pace:
     """When the next request may start, given how the last ones ended. Times are seconds of any one clock.
@@ -48,6 +63,7 @@ class Pace:
         self._duration = 0.0  # of a request, in seconds; the last ones count most
         self._next_start = -math.inf
         self._paused_until = -math.inf
+        self.gate = Gate()
         self._now: float | None = None
         self._current = _Slice()
         self._previous = _Slice()
@@ -75,7 +91,7 @@ class Pace:
         """Return the seconds until a request may start; infinite while only the end of another can tell."""
         if self._in_flight >= int(self._window):
             return math.inf
-        return max(0.0, self._next_start - now, self._paused_until - now)
+        return max(0.0, self._next_start - now, self._paused_until - now, self.gate.delay(now, self._in_flight))
 
     def start(self, now: float) -> None:
         """A request starts."""
@@ -86,9 +102,9 @@ class Pace:
 
     def tick(self, now: float, *, waited: bool) -> None:
         """Note that time has passed, and whether somebody waited all the while."""
-        if self._now is not None and waited:
+        if self._now is not None and waited and not self.gate.shut:
             # A pause that the server asked for says nothing about its rate.
-            seconds = max(0.0, now - max(self._now, self._paused_until))
+            seconds = max(0.0, now - max(self._now, self._paused_until, self.gate.paused_until))
             self._since_cut += seconds
             self._current.seconds += seconds
             if self._current.seconds >= _SLICE and self._current.answers >= _SAMPLE / 2:
@@ -107,9 +123,13 @@ class Pace:
             self._add(_WEIGHT_OF_PAUSE - 1, now)
         self._paused_until = max(self._paused_until, now + seconds)
 
-    def end(self, now: float, started: float, *, refused: bool | None, waiting: bool) -> None:
-        """A request ended: refused, taken, or (None) without any word of the server's."""
+    def end(self, now: float, started: float, *, refused: bool | None, waiting: bool, down: bool = False) -> None:
+        """A request ended: refused, taken, or (None) without any word of the server's, which may be `down`."""
         self._in_flight -= 1
+        if refused or down:
+            self.gate.bad(now, down=down)
+        elif refused is not None:
+            self.gate.good(now)
         self._duration += (now - started - self._duration) / 8
         # Those that were on the way at the last cut are of the wave that caused it.
         if refused is None or started < self._last_cut:
@@ -146,6 +166,79 @@ class Pace:
         # From here on the rate is the bound.
         self._window = self._max_in_flight
         self._next_start = max(self._next_start, now)
+
+
+class Gate:
+    """Notices that nothing is let through, and lets one request at a time find out when that is over.
+
+    There are two reasons for it. A server that cannot be reached, or fails at everything, would use up a whole batch.
+    And a quota (so many requests a window, then nothing until the window ends) would be asked on and on: how long its
+    window lasts is learned at its first end, and from then on it is waited out once.
+
+    Attributes:
+        shut: Whether only one request at a time may start, to find out.
+        down_since: When the server was first found to be out of reach; None while it is not.
+        paused_until: Until when the quota of a window is used up.
+    """
+
+    def __init__(self) -> None:
+        self.shut = False
+        self.down_since: float | None = None
+        self.paused_until = -math.inf
+        self._bad = 0
+        self._bad_since = 0.0
+        self._gap = _FIRST_GAP
+        self._next_probe = -math.inf
+        self._opened: float | None = None  # when the first request of the window was taken
+        self._is_new_window = True
+        self._taken = 0  # requests in the window
+        self._period: float | None = None  # seconds that a window lasts
+
+    def delay(self, now: float, in_flight: int) -> float:
+        """Return the seconds until a request may start; infinite while only the end of another can tell."""
+        if self.shut:
+            return math.inf if in_flight else max(0.0, self._next_probe - now)
+        return max(0.0, self.paused_until - now)
+
+    def good(self, now: float) -> None:
+        """A request was taken."""
+        if self.shut and self.down_since is None:
+            closed_for = now - self._bad_since
+            if self._opened is not None and self._taken >= _FEWEST_TAKEN and closed_for >= _SHORTEST_CLOSURE:
+                self._period = now - self._opened
+            self._is_new_window = True
+        if self._is_new_window:
+            self._opened, self._taken, self._is_new_window = now, 0, False
+        self._taken += 1
+        self.shut, self.down_since, self._bad, self._gap = False, None, 0, _FIRST_GAP
+
+    def bad(self, now: float, *, down: bool) -> None:
+        """A request was refused, or (`down`) the server could not be reached or failed."""
+        if not self._bad:
+            self._bad_since = now
+        self._bad += 1
+        if down and self.down_since is None:
+            self.down_since = now
+        if self.shut and now < self._next_probe:
+            pass  # it started before the gate was shut
+        elif self.shut:
+            self._gap = min(self._gap * _GROWTH, _MOST_GAP_DOWN if down else _MOST_GAP_REFUSED)
+            self._next_probe = now + self._gap
+        elif down:
+            if self._bad >= _OUTAGE:
+                self._shut(now)
+        elif self._ends_window(now):
+            self.paused_until, self._bad, self._is_new_window = self._opened + self._period, 0, True  # type: ignore[operator]  # both are known
+        elif self._bad >= _REFUSALS and now - self._bad_since >= _LASTING:
+            self._shut(now)
+
+    def _ends_window(self, now: float) -> bool:
+        if self._period is None or self._opened is None or self._bad < _REFUSED_BEFORE_END:
+            return False
+        return now < self._opened + self._period and not self._is_new_window
+
+    def _shut(self, now: float) -> None:
+        self.shut, self._next_probe = True, now + self._gap
 
 
 class _Slice:

@@ -42,6 +42,8 @@ class RetryPolicy:
         attempt_timeout: How long the server may be silent in one attempt.
         settle_time: How long a write whose answer was lost may still take to show in a list.
         max_pause: The longest pause that a server may ask for with `Retry-After`; a longer one is an error.
+        patience: How long a batch, a walk or an apply waits for a server that cannot be reached or fails at everything.
+            Meanwhile one request at a time finds out whether that is over.
 
     Raises:
         TypeError: A value is no number.
@@ -54,6 +56,7 @@ class RetryPolicy:
     attempt_timeout: float = attrs.field(default=20.0, validator=_some_seconds)
     settle_time: float = attrs.field(default=2.0, validator=_seconds)
     max_pause: float = attrs.field(default=60.0, validator=_seconds)
+    patience: float = attrs.field(default=120.0, validator=_seconds)
 
     def has_attempts_left(self, attempts: int) -> bool:
         """Return whether a request that was sent so often may be sent once more."""

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, LosantError, TransportError
 from .deadline import Deadline
 from .pace import Pace
 
@@ -20,9 +20,11 @@ class Throttle:
 
     Args:
         max_in_flight: The most requests under way at a time, 1 or more.
+        patience: Seconds for which an outage is waited out.
     """
 
-    def __init__(self, max_in_flight: int) -> None:
+    def __init__(self, max_in_flight: int, patience: float = math.inf) -> None:
+        self._patience = patience
         self._pace = Pace(max_in_flight)
         self._waiters: OrderedDict[asyncio.Future[float], None] = OrderedDict()  # any of them can leave at once
         self._backing_off = 0
@@ -66,13 +68,18 @@ class Throttle:
         """Let nothing start for so long, because the server asked for it."""
         self._pace.pause(self._tick(), seconds)
 
+    @property
+    def outage(self) -> float:
+        """For how many seconds the server has been out of reach or failed at everything; 0 if it has not."""
+        gate = self._pace.gate
+        if not gate.shut or gate.down_since is None:
+            return 0.0
+        return asyncio.get_running_loop().time() - gate.down_since
+
     def close(self) -> None:
         """Turn away all that wait, and all that come later, with a ConfigurationError."""
         self._closed = True
-        while self._waiters:
-            waiter, _ = self._waiters.popitem(last=False)
-            if not waiter.done():
-                waiter.set_exception(ConfigurationError("the client was closed"))
+        self._turn_away(lambda: ConfigurationError("the client was closed"))
         if self._timer is not None:
             self._timer.cancel()
 
@@ -100,14 +107,29 @@ class Throttle:
                 self._waiters.pop(waiter, None)
             raise
 
-    def end(self, started: float, *, waited: bool, refused: bool | None) -> None:
-        """Note that an attempt has ended: the server refused it with 429, took it, or (None) did not respond."""
+    def end(self, started: float, *, waited: bool, refused: bool | None, down: bool = False) -> None:
+        """Note that an attempt has ended.
+
+        Args:
+            started: When it started.
+            waited: Whether it had to wait for that.
+            refused: Whether the server refused it with 429; None if it did not respond.
+            down: Whether the server could not be reached, or failed.
+        """
         now = asyncio.get_running_loop().time()
         somebody_waits = bool(self._waiters or self._backing_off)
         self._pace.tick(now, waited=somebody_waits)
-        self._pace.end(now, started, refused=refused, waiting=waited or somebody_waits)
+        self._pace.end(now, started, refused=refused, waiting=waited or somebody_waits, down=down)
+        if down and self.outage > self._patience:
+            self._turn_away(lambda: _out_of_reach(self.outage))
         if self._waiters:
             self._admit()
+
+    def _turn_away(self, error: Callable[[], LosantError]) -> None:
+        while self._waiters:
+            waiter, _ = self._waiters.popitem(last=False)
+            if not waiter.done():
+                waiter.set_exception(error())
 
     def _tick(self) -> float:
         """Tell the pace that time has passed, and return it."""
@@ -143,12 +165,14 @@ class Slot:
 
     Attributes:
         refused: Set this before the end: whether the server refused the request with a 429; None if it did not respond.
+        down: Set this before the end: whether the server could not be reached, or failed.
     """
 
-    __slots__ = ("_deadline", "_started", "_throttle", "_urgent", "_waited", "refused")
+    __slots__ = ("_deadline", "_started", "_throttle", "_urgent", "_waited", "down", "refused")
 
     def __init__(self, throttle: Throttle, deadline: Deadline, *, urgent: bool) -> None:
         self.refused: bool | None = None
+        self.down = False
         self._throttle = throttle
         self._deadline = deadline
         self._urgent = urgent
@@ -168,4 +192,10 @@ class Slot:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._throttle.end(self._started, waited=self._waited, refused=self.refused)
+        self._throttle.end(self._started, waited=self._waited, refused=self.refused, down=self.down)
+
+
+def _out_of_reach(seconds: float) -> TransportError:
+    error = TransportError(f"not sent: the server has been out of reach, or failing, for {seconds:.0f} seconds")
+    error.outlasts_patience = True
+    return error

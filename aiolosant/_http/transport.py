@@ -183,6 +183,14 @@ class Transport:
         """Return whether the request is to be sent again, after the wait that this takes."""
         # A dead connection is met once: after that all idle ones are dropped.
         free = response.refused or (response.stale and not sent.met_stale)
+        # An outage is waited out by whoever has the time: its end shows in the throttle, and not in attempts.
+        outage = self.throttle.outage
+        if outage > self.retry.patience and response.error is not None:
+            error = response.error
+            error.outlasts_patience = True
+            error.advice = f"The server has been out of reach, or failing, for {outage:.0f} seconds. {error.advice}"
+            return False
+        free = free or (deadline.patient and outage > 0)
         sent.met_stale |= response.stale
         sent.free += free
         sent.refusals += response.refused
@@ -234,6 +242,7 @@ class Transport:
             finally:
                 sent.on_wire = False
                 self._connections.take_back(lease)
+            slot.down = response.transient and (response.status is None or response.status >= 500)
             if response.status is not None:
                 slot.refused = response.refused
                 token.was_good |= response.status != 401

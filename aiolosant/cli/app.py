@@ -45,6 +45,10 @@ MatchBy = Annotated[
 ]
 Prune = Annotated[bool, typer.Option(help="Delete what no record wants; with tag:KEY only what carries the tag.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Patience = Annotated[
+    str,
+    typer.Option(help="How long to wait for a server that is out of reach: seconds, or 90s, 10m, 2h.", metavar="TIME"),
+]
 Concurrency = Annotated[int, typer.Option(min=1, help="Most requests under way at a time.")]
 
 
@@ -164,6 +168,7 @@ def apply(
     prune: Prune = False,
     yes: Yes = False,
     concurrency: Concurrency = 16,
+    patience: Patience = "2m",
     application: Application = None,
     as_json: Json = False,
 ) -> None:
@@ -182,6 +187,7 @@ def apply(
             prune=prune,
             yes=yes,
             concurrency=concurrency,
+            patience=patience,
             as_json=as_json,
         )
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
@@ -83,7 +84,19 @@ def _give_up(reason: object, code: int) -> NoReturn:
     raise typer.Exit(code) from None
 
 
-def client(application: str | None) -> LosantClient:
+def parsed_time(option: str, text: str) -> float:
+    """Return the seconds of a time such as `90`, `90s`, `10m` or `2h`.
+
+    Raises:
+        ValueError: It is none; the message names the option.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if not found:
+        raise ValueError(f"{option} must be a time such as 90s, 10m or 2h, not {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def client(application: str | None, **options: Any) -> LosantClient:
     """A client out of the environment, for the application that was asked for or the environment's own.
 
     Raises:
@@ -92,7 +105,7 @@ def client(application: str | None) -> LosantClient:
     application = application or os.environ.get("LOSANT_APPLICATION_ID")
     if not application:
         raise ConfigurationError("no application; pass --application or set LOSANT_APPLICATION_ID")
-    return LosantClient.from_env(application_id=application)
+    return LosantClient.from_env(application_id=application, **options)
 
 
 def printable(text: str) -> str:

@@ -16,7 +16,7 @@ from aiolosant import reconcile
 from aiolosant._http import codec
 from aiolosant._http.retry import RetryPolicy
 from aiolosant.client import LosantClient
-from aiolosant.errors import ConfigurationError, LosantError, TransportError
+from aiolosant.errors import ConfigurationError, LosantError
 from aiolosant.groups import ExperienceGroups
 from aiolosant.identity import ById, MatchBy, by_id, by_name, by_tag
 from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record, apply, read_records
@@ -29,6 +29,7 @@ from .console import (
     client,
     confirm,
     drop_output,
+    parsed_time,
     printable,
     progress,
     settling_on_interrupt,
@@ -38,8 +39,6 @@ from .read_commands import read_all
 
 # How many changes that did not go well are told of one by one.
 _MOST_TOLD = 20
-# How many in a row, beyond those under way at a time, may find no server before it is taken to be gone.
-_MOST_UNREACHABLE = 20
 
 
 def parsed_match_by(text: str) -> MatchBy:
@@ -66,11 +65,20 @@ async def run_plan(application: str | None, file: Path, *, match_by: str, prune:
 
 
 async def run_apply(
-    application: str | None, file: Path, *, match_by: str, prune: bool, yes: bool, concurrency: int, as_json: bool
+    application: str | None,
+    file: Path,
+    *,
+    match_by: str,
+    prune: bool,
+    yes: bool,
+    concurrency: int,
+    patience: str,
+    as_json: bool,
 ) -> int:
     """Make it so; 1 if not everything went well."""
     identity, records = parsed_match_by(match_by), read_records(file)
-    async with client(application) as losant:
+    retry = RetryPolicy(patience=parsed_time("--patience", patience))
+    async with client(application, retry=retry) as losant:
         groups = losant.experience_groups
         plan = await _plan(groups, records, identity, prune=prune)
         return await _apply(groups, plan, yes=yes, concurrency=concurrency, as_json=as_json)
@@ -112,9 +120,6 @@ async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency
             async for outcome in walk:
                 tally.add(outcome)
                 bars.advance(bar)
-                if tally.unreachable > _MOST_UNREACHABLE + concurrency:
-                    why = "the server cannot be reached any more"
-                    break
         except asyncio.CancelledError:
             why = "interrupted"
         except BrokenPipeError:
@@ -153,20 +158,16 @@ class _Tally:
     Attributes:
         well: How many went well.
         unknown: Of how many nobody knows.
-        unreachable: How many of the last ones in a row found no server.
     """
 
     def __init__(self, *, as_json: bool) -> None:
         self.well = 0
-        self.unreachable = 0
         self._as_json = as_json
         self._counts: Counter[str] = Counter()
 
     def add(self, outcome: ChangeOutcome) -> None:
         self._counts[outcome.status] += 1
         self.well += outcome.ok
-        if outcome.status != "skipped":
-            self.unreachable = self.unreachable + 1 if isinstance(outcome.error, TransportError) else 0
         if self._as_json:
             _tell_as_json(outcome)
         elif not outcome.ok and self._not_well() <= _MOST_TOLD:

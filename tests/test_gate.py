@@ -1,0 +1,116 @@
+"""When nothing is let through: outages and quotas, on a clock of the test's own."""
+
+import asyncio
+
+import pytest
+
+from aiolosant import LosantClient, NewExperienceGroup, RetryPolicy, TransportError, by_tag
+from aiolosant._http.pace import Gate
+from aiolosant.emulator import Emulator, Fault, RequestRecord
+
+from .conftest import client_of
+from .tenants import tenants
+
+
+class Quota:
+    """A server that takes so many requests a window, and a client that asks as the gate lets it."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self.most, self.seconds = most, seconds
+        self.gate = Gate()
+        self.now = 0.0
+        self.refused = 0
+        self._window, self._taken = -1, 0
+
+    def work(self, requests: int) -> float:
+        """Send so many requests, each of which takes 20 ms; return when the last was taken."""
+        done = 0
+        while done < requests:
+            self.now += max(0.02, self.gate.delay(self.now, 0))
+            window = int(self.now // self.seconds)
+            if window != self._window:
+                self._window, self._taken = window, 0
+            if self._taken < self.most:
+                self._taken += 1
+                done += 1
+                self.gate.good(self.now)
+            else:
+                self.refused += 1
+                self.gate.bad(self.now, down=False)
+        return self.now
+
+
+@pytest.mark.parametrize(("most", "seconds"), [(50, 4), (100, 10), (600, 60)])
+def test_a_quota_is_learned_at_its_first_end_and_then_waited_out(most: int, seconds: float) -> None:
+    """Five windows take little longer than five windows, and few requests are refused once the window is known."""
+    quota = Quota(most, seconds)
+    quota.work(most + 1)  # learned
+    learned = quota.refused
+    end = quota.work(4 * most)
+    assert end <= 5.3 * seconds + 2
+    assert learned <= 8 / 0.02 * 0.1 + seconds + 10
+    assert quota.refused - learned <= 4 * 30
+
+
+def test_a_limit_by_rate_is_no_quota() -> None:
+    """One request a second is taken, the others are refused: nobody waits for a window to end."""
+    gate, now, taken = Gate(), 0.0, 0
+    while now < 60:
+        now += max(0.05, gate.delay(now, 0))
+        if now >= taken:
+            taken += 1
+            gate.good(now)
+        else:
+            gate.bad(now, down=False)
+    assert taken >= 30
+
+
+def test_an_outage_lets_one_request_at_a_time_find_out() -> None:
+    """After five failures in a row; the first that is taken opens the gate for all."""
+    gate = Gate()
+    for n in range(4):
+        gate.bad(n * 0.01, down=True)
+    assert gate.delay(0.04, 3) == 0
+    gate.bad(0.05, down=True)
+    assert gate.delay(0.05, 0) == pytest.approx(0.25)
+    assert gate.delay(0.3, 0) == 0
+    assert gate.delay(0.3, 1) == float("inf")
+    gate.bad(0.4, down=True)
+    assert 0.25 < gate.delay(0.4, 0) <= 0.5
+    gate.good(1.0)
+    assert gate.delay(1.0, 9) == 0
+
+
+@pytest.mark.parametrize("unique", [False, True])
+async def test_an_outage_slows_a_batch_down_instead_of_using_it_up(emulator: Emulator, unique: bool) -> None:
+    """Two seconds of 503 in the middle: what was sent then is in doubt without an identity, all else is created."""
+    until = asyncio.get_running_loop().time() + 1e9
+
+    def outage(request: RequestRecord) -> Fault | None:
+        nonlocal until
+        if len(emulator.requests) >= 100 and until > request.time + 1e6:
+            until = request.time + 2
+        return Fault.UNAVAILABLE if until - 2 <= request.time < until else None
+
+    emulator.before_request = outage
+    async with client_of(emulator, retry=RetryPolicy(settle_time=0.05)) as losant:
+        batch = losant.experience_groups.create_many(tenants(400), unique_by=by_tag("externalId") if unique else None)
+        report = await batch.report()
+    assert report.failed == ()
+    assert report.created + len(report.unknown) == 400
+    assert len(report.unknown) <= (0 if unique else 40)
+    assert len(emulator.groups()) == report.created
+
+
+async def test_a_batch_ends_when_an_outage_outlasts_the_patience() -> None:
+    """With an error that says how long the server was out of reach, and nothing is said to be what it is not."""
+    policy = RetryPolicy(first_delay=0.01, max_delay=0.02, patience=0.3)
+    losant = LosantClient("t", application_id="1" * 24, base_url="http://127.0.0.1:1", retry=policy)
+    async with losant:
+        with pytest.raises(
+            TransportError, match=r"server has been out of reach, or failing, for \d+ seconds"
+        ) as caught:
+            await losant.experience_groups.create_many(NewExperienceGroup(f"{n}") for n in range(10_000)).report()
+    assert caught.value.outlasts_patience
+    assert caught.value.report.created == 0
+    assert len(caught.value.report.failed) < 200
