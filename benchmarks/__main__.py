@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from . import comparison, emulator, faults, footprint, reading, reconcile, road, throttle
+from . import comparison, emulator, faults, footprint, networks, reading, reconcile, road, throttle
 from .table import Row, show
 
 BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[Row]]]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[Row]]]] = {
     "prefetch": reading.run_prefetch,
     "memory": reading.run_memory,
     "emulator": emulator.run,
+    "networks": networks.run,
     "reconcile": reconcile.run,
     "road": road.run,
 }

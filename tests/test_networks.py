@@ -21,7 +21,7 @@ from aiolosant import (
     RetryPolicy,
     by_tag,
 )
-from aiolosant.emulator import Emulator, Fault, RequestRecord
+from aiolosant.emulator import Emulator, RequestRecord
 
 from .conftest import client_of
 from .servers import answer, raw_server
@@ -200,19 +200,6 @@ async def test_waiting_for_the_callers_few_connections_is_no_silence(emulator: E
         counts = await asyncio.gather(*(losant.experience_groups.list().count() for _ in range(100)))
     assert counts == [0] * 100
     assert emulator.peak_in_flight == 2
-
-
-async def test_a_call_that_ran_out_of_time_says_what_it_waited_for(emulator: Emulator) -> None:
-    """It is its own client that it waited for, and not the server."""
-    emulator.inject(Fault.SILENCE)
-    async with client_of(emulator, max_in_flight=1, timeout=0.3, retry=RetryPolicy(max_attempts=1)) as losant:
-        silent = asyncio.create_task(losant.experience_groups.get(GROUP))
-        await asyncio.sleep(0)
-        behind = asyncio.create_task(losant.experience_groups.get(GROUP))
-        results = await asyncio.gather(silent, behind, return_exceptions=True)
-    assert [type(result) for result in results] == [RequestTimeoutError] * 2
-    assert "seconds of silence" in str(results[0])
-    assert "its turn behind the client's other requests" in str(results[1])
 
 
 async def test_a_provider_that_hangs_is_given_up_and_asked_afresh(emulator: Emulator) -> None:

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from aiolosant import ConfigurationError, NewExperienceGroup, RetryPolicy
+from aiolosant import ConfigurationError, NewExperienceGroup, RequestTimeoutError, RetryPolicy
 from aiolosant._http.deadline import Deadline
 from aiolosant._http.pace import Pace
 from aiolosant._http.throttle import Slot, Throttle
@@ -264,6 +264,17 @@ async def test_slots_are_granted_in_order_and_a_cancelled_wait_takes_none() -> N
     assert order == [0, 2, 4]
     gates[5].set()
     await take(5)
+
+
+async def test_a_call_that_ran_out_of_time_says_that_it_waited_for_its_turn() -> None:
+    """It is its own client that it waited for, and not the server."""
+    throttle = Throttle(1)
+    async with slot(throttle):
+        with pytest.raises(RequestTimeoutError, match="its turn behind the client's other requests"):
+            async with throttle.slot(Deadline(0.01)):
+                pytest.fail("there is but one slot")
+    async with slot(throttle):
+        pass
 
 
 async def test_what_is_urgent_goes_first() -> None:

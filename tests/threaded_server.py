@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
 import threading
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +25,7 @@ class ThreadedServer:
         hangs_up: Whether it closes each connection after a response that promised to keep it.
         headers: Further headers of each response.
         refusals: Responses, as status and body, that the next requests get instead of what they asked for.
+        refuse: Asked for such a response before each request; None if there is none.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,7 @@ class ThreadedServer:
         self.hangs_up = False
         self.headers = ""
         self.refusals: list[tuple[int, str]] = []
+        self.refuse: Callable[[], tuple[int, str] | None] = lambda: None
         self._tags: list[dict[str, str]] = []
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -55,11 +58,12 @@ class ThreadedServer:
                 return len(ended)
             self._open.clear()
         for connection in ended:
-            if how == "rst":
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                connection.close()
-            else:
-                connection.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # the client may have been quicker
+                if how == "rst":
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    connection.close()
+                else:
+                    connection.shutdown(socket.SHUT_RDWR)
         return len(ended)
 
     def close(self) -> None:
@@ -91,7 +95,8 @@ class ThreadedServer:
                     if connection in self._silent:
                         continue
                     self.requests.append((method, target))
-                    status, content = self.refusals.pop(0) if self.refusals else self._answer(method, target, body)
+                    refusal = self.refusals.pop(0) if self.refusals else self.refuse()
+                    status, content = refusal or self._answer(method, target, body)
                 head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(content.encode())}\r\n{self.headers}\r\n"
                 connection.sendall(head.encode() + content.encode())
                 if self.hangs_up:

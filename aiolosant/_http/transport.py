@@ -242,7 +242,7 @@ class Transport:
             finally:
                 sent.on_wire = False
                 self._connections.take_back(lease)
-            slot.down = response.transient and (response.status is None or response.status >= 500)
+            slot.down = response.transient and not response.refused
             if response.status is not None:
                 slot.refused = response.refused
                 token.was_good |= response.status != 401

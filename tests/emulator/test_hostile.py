@@ -1,6 +1,7 @@
 """Whatever it is sent, the emulator answers in Losant's shape: never a 500, never a hang, and it goes on serving."""
 
 import asyncio
+import contextlib
 import gzip
 import json
 import random
@@ -15,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from aiolosant import LosantClient, NewExperienceGroup, RetryPolicy
+from aiolosant import LosantClient, LosantError, NewExperienceGroup, RetryPolicy
 from aiolosant.emulator import Emulator
 
 from ..conftest import client_of
 from .api import Api
 
 COMMAND = [sys.executable, "-c", "from aiolosant.cli import main; main()", "emulator", "--port", "0"]
-FUZZED = 10_000
+FUZZED = 5_000
 CONNECTIONS = 8
 
 # What a request is put together from: sound parts, near misses and nonsense.
@@ -152,7 +153,7 @@ async def exchange(emulator: Emulator, raw: bytes) -> tuple[int, bytes] | None:
 
 
 @pytest.mark.timeout(100)
-async def test_ten_thousand_fuzzed_requests_are_answered_in_losants_shape(emulator: Emulator) -> None:
+async def test_thousands_of_fuzzed_requests_are_answered_in_losants_shape(emulator: Emulator) -> None:
     """No 500, no hang, no answer that is not Losant's; and a sound request after them all is answered as ever."""
     (group,) = emulator.create_groups([{"name": "Acme"}])
     fuzzer = Fuzzer(1, emulator, group)
@@ -181,13 +182,14 @@ async def test_a_kill_loses_no_group_that_was_answered(seed: int, tmp_path: Path
     data = tmp_path / "groups.db"
     answered = set()
     with serving(data) as (process, options):
-        async with LosantClient(**options, retry=RetryPolicy(max_attempts=1)) as losant:
+        async with LosantClient(**options, retry=RetryPolicy(max_attempts=1, patience=0)) as losant:
             new = (NewExperienceGroup(f"Tenant {n}") for n in range(1000))
-            async for outcome in losant.experience_groups.create_many(new, concurrency=16):
-                if outcome.group:
-                    answered.add(outcome.group.id)
-                if len(answered) == 200 * (seed + 1):
-                    process.kill()
+            with contextlib.suppress(LosantError):  # there is no server any more
+                async for outcome in losant.experience_groups.create_many(new, concurrency=16):
+                    if outcome.group:
+                        answered.add(outcome.group.id)
+                    if len(answered) == 200 * (seed + 1):
+                        process.kill()
     assert 200 * (seed + 1) <= len(answered) < 1000
     with serving(data) as (_, options):
         async with LosantClient(**options) as losant:
