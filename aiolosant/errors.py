@@ -35,12 +35,12 @@ class LosantError(Exception):
         path: Path of the request, without its query.
         attempts: How often the request was sent; 0 if it never was.
         report: What had become of the items of a batch when this error ended it; None elsewhere.
-        outlasts_patience: Whether the server had been out of reach, or failing at everything, for longer than
-            `RetryPolicy.patience`: nothing else will do better now, so that it ends a batch.
+        ends_batch: Whether nothing else will do better now, because the server was out of reach for longer than
+            `RetryPolicy.patience`, or no token came.
     """
 
     advice = ""
-    outlasts_patience = False
+    ends_batch = False
     report: Any = None
 
     def __init__(self, message: str, *, method: str | None = None, path: str | None = None, attempts: int = 0) -> None:

@@ -111,6 +111,17 @@ async def test_a_batch_ends_when_an_outage_outlasts_the_patience() -> None:
             TransportError, match=r"server has been out of reach, or failing, for \d+ seconds"
         ) as caught:
             await losant.experience_groups.create_many(NewExperienceGroup(f"{n}") for n in range(10_000)).report()
-    assert caught.value.outlasts_patience
+    assert caught.value.ends_batch
     assert caught.value.report.created == 0
     assert len(caught.value.report.failed) < 200
+
+
+def test_an_idle_hour_after_an_outage_begins_anew() -> None:
+    """That nobody asked does not mean that the server was out of reach."""
+    gate = Gate()
+    for n in range(6):
+        gate.bad(n * 0.01, down=True)
+    assert gate.shut_since == 0
+    gate.bad(3600, down=True)
+    assert not gate.shut
+    assert gate.delay(3600, 9) == 0

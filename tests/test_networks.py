@@ -322,3 +322,37 @@ async def test_slips_with_lists_and_clients_are_told_what_to_write(losant: Losan
     async with groups.scan() as scanned:
         walk = scanned.by_page()
     assert [page async for page in walk] == []
+
+
+async def test_a_provider_that_does_not_wait_does_not_block_the_loop(emulator: Emulator) -> None:
+    """Calls that come just when it has returned have the token, and everybody else has the loop."""
+
+    async def provider() -> str:
+        return emulator.token
+
+    async with client_of(emulator, token=provider) as losant, asyncio.timeout(20):
+        calls = []
+        for _ in range(10):
+            calls.append(asyncio.create_task(losant.experience_groups.list().count()))
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*calls) == [0] * 10
+
+
+async def test_a_gateways_page_for_a_while_slows_a_batch_down_as_an_outage_does(server: ThreadedServer) -> None:
+    """It does not use up the input, nor is it taken for a word of Losant's that all is well."""
+    until = time.monotonic() + 1
+    server.refuse = lambda: (403, HTML) if time.monotonic() < until else None
+    async with client(server) as losant:
+        report = await losant.experience_groups.create_many(tenants(0, 200)).report()
+    assert report.failed == ()
+    assert report.created + len(report.unknown) == 200
+    assert report.created >= 150
+    assert len(server.names) == report.created
+
+
+async def test_a_page_waits_out_more_refusals_than_its_time_would_allow(server: ThreadedServer) -> None:
+    """The clock of a walk stands still while the server's limit makes it wait."""
+    server.refusals = [(429, "")] * 9
+    policy = RetryPolicy(max_attempts=1, first_delay=0.05, max_delay=0.2)
+    async with client(server, retry=policy, timeout=0.3) as losant:
+        assert await losant.experience_groups.list().to_list() == []

@@ -34,7 +34,7 @@ GROUP = b'{"id": "1", "name": "a"}'
         (400, b"", Proof.UNKNOWN, True),
         (403, b"<html>blocked</html>", Proof.UNKNOWN, True),
         (404, b"<html>no such page</html>", Proof.UNKNOWN, True),
-        (407, b"", Proof.UNKNOWN, True),
+        (407, b"", Proof.NOT_APPLIED, False),
         (408, b"", Proof.NOT_APPLIED, True),
         (409, ERROR, Proof.NOT_APPLIED, False),
         (425, b"", Proof.NOT_APPLIED, True),

@@ -359,7 +359,7 @@ class Workers(Generic[O]):
     def _is_fatal(self, error: BaseException | None) -> bool:
         if isinstance(error, OutcomeUnknownError):
             return self._is_fatal(error.__cause__)
-        if isinstance(error, LosantError) and error.outlasts_patience:
+        if isinstance(error, LosantError) and error.ends_batch:
             return True
         if isinstance(error, ApiError) and (error.retry_after or 0) > self._transport.retry.max_pause:
             return True

@@ -8,6 +8,8 @@ import re
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 
+import attrs
+
 from .._validation import plain
 from ..errors import ConfigurationError
 
@@ -64,8 +66,7 @@ class Auth:
             self.known: Secret | None = None if callable(token) else _checked(token)
         finally:
             del token  # what shows tracebacks may show locals
-        self._task: asyncio.Task[Secret] | None = None
-        self._waiting = 0  # for the task's answer
+        self._question: _Question | None = None
         self._closed = False
 
     async def token(self) -> Secret:
@@ -95,28 +96,27 @@ class Auth:
     def close(self) -> None:
         """Ask the provider for nothing more."""
         self._closed = True
-        if self._task is not None:
-            self._task.cancel()
+        if self._question is not None:
+            self._question.task.cancel()
 
     async def _ask(self) -> Secret:
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._ask_provider())
-            self._task.add_done_callback(self._answered)
-        task, caller = self._task, asyncio.current_task()
-        self._waiting += 1
+        if self._question is None:
+            self._question = _Question(asyncio.get_running_loop().create_task(self._ask_provider()))
+            self._question.task.add_done_callback(self._question.answered)
+        question = self._question
+        # A future for each that waits, because one caller's cancellation is not the others'.
+        waiter: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
+        question.waiters[waiter] = None
         try:
-            # Shielded, because one caller's cancellation is not the others'.
-            return await asyncio.shield(task)
+            return await waiter
         except asyncio.CancelledError:
-            if task.cancelled() and not (caller and caller.cancelling()):
-                raise ConfigurationError("no token: the client was closed, or the provider was cancelled") from None
-            if self._task is task and self._waiting == 1:
-                # Nobody waits for this answer any more; perhaps it never comes, and the next call asks afresh.
-                self._task = None
-                task.cancel()
+            # Perhaps the provider hangs: whoever comes next asks afresh.
+            if self._question is question:
+                self._question = None
+            del question.waiters[waiter]
+            if not question.waiters:
+                question.task.cancel()
             raise
-        finally:
-            self._waiting -= 1
 
     async def _ask_provider(self) -> Secret:
         assert self._provider is not None  # noqa: S101 - a token that is text is never asked for
@@ -126,14 +126,34 @@ class Auth:
             kind = type(asked).__name__
             del asked  # it may be the token, and what shows tracebacks may show locals
             raise TypeError(f"token must be text or an async callable; what was called gave {kind}")
-        return _checked(await asked)
+        # Known at once: whoever comes before those that wait have run need not ask again.
+        try:
+            self.known = _checked(await asked)
+        finally:
+            self._question = None
+        return self.known
 
-    def _answered(self, task: asyncio.Task[Secret]) -> None:
-        if self._task is task:
-            self._task = None
-        # Asking for the exception marks it as retrieved: perhaps nobody waits for it any more.
-        if not task.cancelled() and task.exception() is None:
-            self.known = task.result()
+
+@attrs.define(eq=False)
+class _Question:
+    """A call of the provider, and those that wait for what it returns."""
+
+    task: asyncio.Task[Secret]
+    waiters: dict[asyncio.Future[Secret], None] = attrs.field(factory=dict)
+
+    def answered(self, task: asyncio.Task[Secret]) -> None:
+        """Give to all that wait what the provider returned or raised."""
+        error = None if task.cancelled() else task.exception()
+        for waiter in self.waiters:
+            if waiter.done():
+                continue
+            if task.cancelled():
+                text = "no token: the client was closed, or the provider was cancelled"
+                waiter.set_exception(ConfigurationError(text))
+            elif error is not None:
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(task.result())
 
 
 def _checked(token: object) -> Secret:

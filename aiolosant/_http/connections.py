@@ -7,6 +7,7 @@ its requests has ended.
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import urllib.request
 
@@ -37,6 +38,13 @@ class Lease:
     is_own: bool = True
     requests: int = 0
     has_answered: bool = False
+
+    def masked(self, text: str) -> str:
+        """Return `text` without the proxy's password, should the proxy quote it."""
+        if self.proxy is None or not self.proxy.password:
+            return text
+        pair = f"{self.proxy.user or ''}:{self.proxy.password}"
+        return text.replace(base64.b64encode(pair.encode()).decode(), "***").replace(self.proxy.password, "***")
 
 
 class Connections:
@@ -110,7 +118,7 @@ class Connections:
             if isinstance(connector, aiohttp.TCPConnector):
                 connector.clear_dns_cache()  # the address may have moved
         elif lease is self._current and lease.has_answered and lease.is_own:
-            self._breaks_promises = True
+            self._breaks_promises |= not isinstance(cause, TimeoutError)
             self._replace()  # what killed one idle connection has probably killed the others
 
     def answered(self, lease: Lease, keep_alive: str | None) -> None:

@@ -42,6 +42,7 @@ _FIRST_GAP = 0.25
 _GROWTH = 1.5
 _MOST_GAP_REFUSED = 1.0
 _MOST_GAP_DOWN = 5.0
+_IDLE = 3.0  # seconds beyond the gap after which nobody can have waited
 
 
 class Pace:
@@ -127,7 +128,7 @@ class Pace:
         """A request ended: refused, taken, or (None) without any word of the server's, which may be `down`."""
         self._in_flight -= 1
         if refused or down:
-            self.gate.bad(now, down=down)
+            self.gate.bad(now, down=down, started=started)
         elif refused is not None:
             self.gate.good(now)
         self._duration += (now - started - self._duration) / 8
@@ -177,13 +178,15 @@ class Gate:
 
     Attributes:
         shut: Whether only one request at a time may start, to find out.
-        down_since: When the server was first found to be out of reach; None while it is not.
+        shut_since: When the first of the bad answers came for which the gate is shut; None while it is open.
         paused_until: Until when the quota of a window is used up.
     """
 
     def __init__(self) -> None:
         self.shut = False
-        self.down_since: float | None = None
+        self.shut_since: float | None = None
+        self._is_down = False
+        self._last_bad = -math.inf
         self.paused_until = -math.inf
         self._bad = 0
         self._bad_since = 0.0
@@ -202,7 +205,7 @@ class Gate:
 
     def good(self, now: float) -> None:
         """A request was taken."""
-        if self.shut and self.down_since is None:
+        if self.shut and not self._is_down:
             closed_for = now - self._bad_since
             if self._opened is not None and self._taken >= _FEWEST_TAKEN and closed_for >= _SHORTEST_CLOSURE:
                 self._period = now - self._opened
@@ -210,15 +213,18 @@ class Gate:
         if self._is_new_window:
             self._opened, self._taken, self._is_new_window = now, 0, False
         self._taken += 1
-        self.shut, self.down_since, self._bad, self._gap = False, None, 0, _FIRST_GAP
+        self.shut, self.shut_since, self._is_down, self._bad, self._gap = False, None, False, 0, _FIRST_GAP
 
-    def bad(self, now: float, *, down: bool) -> None:
+    def bad(self, now: float, *, down: bool, started: float | None = None) -> None:
         """A request was refused, or (`down`) the server could not be reached or failed."""
+        if (now if started is None else started) - self._last_bad > self._gap + _IDLE:
+            # Nobody has asked for a while, which says nothing about the server: it begins anew.
+            self.shut, self._bad, self._gap = False, 0, _FIRST_GAP
+        self._last_bad = now
         if not self._bad:
-            self._bad_since = now
+            self._bad_since, self._is_down = now, False
         self._bad += 1
-        if down and self.down_since is None:
-            self.down_since = now
+        self._is_down |= down
         if self.shut and now < self._next_probe:
             pass  # it started before the gate was shut
         elif self.shut:
@@ -238,7 +244,7 @@ class Gate:
         return now < self._opened + self._period and not self._is_new_window
 
     def _shut(self, now: float) -> None:
-        self.shut, self._next_probe = True, now + self._gap
+        self.shut, self.shut_since, self._next_probe = True, self._bad_since, now + self._gap
 
 
 class _Slice:

@@ -82,7 +82,7 @@ def classify(
     reads = request.method in READS
     if not 200 <= status < 300:
         kind, message = (mask(text)[:MOST_QUOTED] for text in decode_error(body))
-        if 400 <= status < 500 and status not in _REFUSED_FOR_NOW and not kind:
+        if status == 407 or (400 <= status < 500 and status not in _REFUSED_FOR_NOW and not kind):
             return _gateways(status, message)
         if status == 429 and retry_after is None:
             retry_after = seconds_asked_for(message)
@@ -112,8 +112,9 @@ def classify(
 def _gateways(status: int, message: str) -> Response[Any]:
     """Say what a 4xx proves that is not in Losant's shape: nothing, but that somebody in between says "not now"."""
     error = GatewayError(f"{status}, and not from Losant: {message or 'no explanation'}", status)
-    if status == 407:
+    if status == 407:  # the proxy passes nothing on, and will not change its mind
         error.advice = "Give the proxy's user name and password in HTTPS_PROXY."
+        return Response(Proof.NOT_APPLIED, error=error, status=status)
     return Response(Proof.UNKNOWN, error=error, transient=True, status=status)
 
 

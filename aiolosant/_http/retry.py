@@ -15,6 +15,8 @@ from .response import Proof, Response
 
 # After a pause that the server asked for, requests come back spread over this many seconds.
 _SPREAD = 0.25
+# Seconds to wait after a refusal that does not say how long: the pace is the throttle's to find.
+_LONGEST_AFTER_REFUSAL = 2.0
 
 
 def _seconds(_policy: object, field: attrs.Attribute[Any], value: float) -> None:
@@ -101,9 +103,11 @@ class RetryPolicy:
             return None
         asked = response.retry_after
         if asked is None:
-            delay = self.delay(refusals if response.refused else attempts, draw)
-            if free and not response.refused:
-                delay = 0.0  # the next attempt has a new connection
+            if response.refused:
+                delay = min(self.delay(refusals, draw), _LONGEST_AFTER_REFUSAL)
+                return delay if patient or delay < left else None
+            # Where the attempt is free the next one has a new connection, or waits in the throttle.
+            delay = 0.0 if free else self.delay(attempts, draw)
             return delay if delay < left else None
         # The pause that the server asks for is waited out in the throttle, as everybody's.
         in_time = left > 0 if patient else left > asked

@@ -104,7 +104,9 @@ async def send(
         connections.answered(lease, keep_alive)
     pause = response.headers.get("Retry-After")
     retry_after = None if pause is None else parse_retry_after(pause, response.headers.get("Date"))
-    return classify(request, response.status, content, retry_after, mask=token.masked_in)
+    return classify(
+        request, response.status, content, retry_after, mask=lambda text: lease.masked(token.masked_in(text))
+    )
 
 
 async def _read(response: aiohttp.ClientResponse, scope: asyncio.Timeout, silence: Silence) -> bytes:

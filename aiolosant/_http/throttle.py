@@ -70,11 +70,11 @@ class Throttle:
 
     @property
     def outage(self) -> float:
-        """For how many seconds the server has been out of reach or failed at everything; 0 if it has not."""
+        """For how many seconds nothing was let through, be it failing or refused; 0 if something is."""
         gate = self._pace.gate
-        if not gate.shut or gate.down_since is None:
+        if not gate.shut or gate.shut_since is None:
             return 0.0
-        return asyncio.get_running_loop().time() - gate.down_since
+        return asyncio.get_running_loop().time() - gate.shut_since
 
     def close(self) -> None:
         """Turn away all that wait, and all that come later, with a ConfigurationError."""
@@ -120,7 +120,7 @@ class Throttle:
         somebody_waits = bool(self._waiters or self._backing_off)
         self._pace.tick(now, waited=somebody_waits)
         self._pace.end(now, started, refused=refused, waiting=waited or somebody_waits, down=down)
-        if down and self.outage > self._patience:
+        if (down or refused) and self.outage > self._patience:
             self._turn_away(lambda: _out_of_reach(self.outage))
         if self._waiters:
             self._admit()
@@ -197,5 +197,5 @@ class Slot:
 
 def _out_of_reach(seconds: float) -> TransportError:
     error = TransportError(f"not sent: the server has been out of reach, or failing, for {seconds:.0f} seconds")
-    error.outlasts_patience = True
+    error.ends_batch = True
     return error

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ..errors import AuthenticationError, LosantError, OutcomeUnknownError
+from ..errors import AuthenticationError, LosantError, OutcomeUnknownError, RequestTimeoutError
 from .auth import Auth, Secret
 from .connections import Connections, look
 from .deadline import Deadline
@@ -160,16 +160,17 @@ class Transport:
         renewals, urgent = 0, request.urgent
         while True:
             if self._auth.known is None:
-                await deadline.wait_for(self._auth.token(), "the token provider")
+                await self._wait_for_token(deadline, self._auth.token())
             response, token = await self._attempt(request, deadline, sent, urgent=urgent)
             if response is None:  # the token was being renewed when its turn came
+                await asyncio.sleep(0)
                 continue
             if response.error is None:
                 return response
             if isinstance(response.error, AuthenticationError) and token is not None and not deadline.expired:
                 # A token that was good has run out; one that never was is replaced once.
                 renewals += not token.was_good
-                if renewals <= 1 and await deadline.wait_for(self._auth.renew(token), "the token provider"):
+                if renewals <= 1 and await self._wait_for_token(deadline, self._auth.renew(token)):
                     sent.free += 1
                     logger.warning("%s %s: resending with a new token", request.method, request.path)
                     continue
@@ -179,21 +180,27 @@ class Transport:
                 await deadline.wait_for_turn(request.precondition())
                 urgent = True
 
+    @staticmethod
+    async def _wait_for_token(deadline: Deadline, token: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await deadline.wait_for(token, "the token provider")
+        except RequestTimeoutError as error:
+            error.ends_batch = True  # no other item would have a token either
+            raise
+
     async def _back_off(self, request: Request[Any], response: Response[Any], deadline: Deadline, sent: Sent) -> bool:
         """Return whether the request is to be sent again, after the wait that this takes."""
         # A dead connection is met once: after that all idle ones are dropped.
         free = response.refused or (response.stale and not sent.met_stale)
         # An outage is waited out by whoever has the time: its end shows in the throttle, and not in attempts.
         outage = self.throttle.outage
-        if outage > self.retry.patience and response.error is not None:
+        if deadline.patient and outage > self.retry.patience and response.error is not None:
             error = response.error
-            error.outlasts_patience = True
-            error.advice = f"The server has been out of reach, or failing, for {outage:.0f} seconds. {error.advice}"
+            error.ends_batch = True
+            if not response.refused:
+                error.advice = f"The server has been out of reach, or failing, for {outage:.0f} seconds. {error.advice}"
             return False
         free = free or (deadline.patient and outage > 0)
-        sent.met_stale |= response.stale
-        sent.free += free
-        sent.refusals += response.refused
         pause = response.retry_after
         if pause is not None and response.transient and pause <= self.retry.max_pause:
             logger.warning("the server asks for a pause of %g seconds", pause)
@@ -215,7 +222,10 @@ class Transport:
             *(request.method, request.path, delay, sent.attempts + 1, sent.counted, self.retry.max_attempts),
             response.error,
         )
-        with self.throttle.backing_off() if response.refused else contextlib.nullcontext():
+        if response.refused:
+            with self.throttle.backing_off():  # the server's pace: the clock of a patient call stands still
+                await deadline.wait_for_turn(self.sleep(delay), "the server's limit")
+        else:
             await self.sleep(delay)
         return True
 

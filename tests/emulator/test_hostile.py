@@ -171,7 +171,7 @@ async def test_thousands_of_fuzzed_requests_are_answered_in_losants_shape(emulat
                 assert set(json.loads(body)) == {"type", "message"}, raw[:300]
 
     await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
-    assert all(statuses[status] > 50 for status in (200, 201, 400, 401, 404, 405)), statuses  # it fuzzed everything
+    assert all(statuses[status] > 25 for status in (200, 201, 400, 401, 404, 405)), statuses  # it fuzzed everything
     async with client_of(emulator) as losant:
         assert await losant.experience_groups.list().count() >= statuses[201]
 
