@@ -24,7 +24,7 @@ from aiolosant import (
 from aiolosant.emulator import Emulator, RequestRecord
 
 from .conftest import client_of
-from .servers import answer, raw_server
+from .servers import raw_server
 from .threaded_server import ThreadedServer, threaded_server
 
 APPLICATION = "575ec8687ae143cd83dc4a97"
@@ -254,48 +254,6 @@ async def test_rotations_of_the_token_under_waiting_calls_fail_none(emulator: Em
     assert counts == [0] * 800
     assert current == 2
     assert 0 < sum(request.status == 401 for request in emulator.requests) <= 2 * 16
-
-
-@pytest.mark.parametrize("no_proxy", ["", "losant.example"])
-async def test_the_environments_proxy_is_used_and_its_password_shown_nowhere(
-    monkeypatch: pytest.MonkeyPatch, no_proxy: str
-) -> None:
-    """With the user name and password of its address, and not for what NO_PROXY names."""
-    ok = answer("HTTP/1.1 200 OK", b'{"id": "%s", "name": "a"}' % GROUP.encode())
-    async with raw_server(ok) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("http://", "http://me:pass-word@"))
-        monkeypatch.setenv("http_proxy", proxy.url.replace("http://", "http://me:pass-word@"))
-        monkeypatch.setenv("no_proxy", no_proxy)
-        losant = LosantClient(
-            "t",
-            application_id=APPLICATION,
-            base_url="http://losant.example",
-            allow_http=True,
-            retry=RetryPolicy(max_attempts=1),
-        )
-        async with losant:
-            if no_proxy:
-                with pytest.raises(Exception, match="no answer") as caught:
-                    await losant.experience_groups.get(GROUP)
-                assert "pass-word" not in repr((caught.value, caught.value.__cause__))
-                assert proxy.requests == []
-                return
-            await losant.experience_groups.get(GROUP)
-    assert proxy.requests[0].startswith(b"GET http://losant.example/applications/")
-    assert b"Proxy-Authorization: Basic bWU6cGFzcy13b3Jk" in proxy.requests[0]
-
-
-async def test_a_proxy_that_is_not_there_does_not_show_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not in the error, nor in what caused it."""
-    monkeypatch.setenv("http_proxy", "http://me:pass-word@127.0.0.1:1")
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    once = RetryPolicy(max_attempts=1)
-    losant = LosantClient("t", application_id=APPLICATION, base_url="http://x.example", allow_http=True, retry=once)
-    async with losant:
-        with pytest.raises(Exception, match="no answer") as caught:
-            await losant.experience_groups.get(GROUP)
-    assert "pass-word" not in repr((caught.value, caught.value.__cause__)) + str(caught.value)
 
 
 async def test_a_create_on_a_connection_that_a_gateway_cuts_is_in_doubt(server: ThreadedServer) -> None:

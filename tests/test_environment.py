@@ -1,0 +1,96 @@
+"""What the environment says of networks: proxies, a `.netrc`, addresses that move."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from aiolosant import LosantClient, NewExperienceGroup, RetryPolicy
+
+from .servers import answer, raw_server
+from .threaded_server import threaded_server
+
+APPLICATION = "575ec8687ae143cd83dc4a97"
+GROUP = "575ed78e7ae143cd83dc4aab"
+
+
+def client(url: str, **options: Any) -> LosantClient:
+    arguments: dict[str, Any] = {"application_id": APPLICATION, "base_url": url, "retry": RetryPolicy(max_attempts=1)}
+    return LosantClient("t", **arguments | options)
+
+
+async def test_a_netrc_never_touches_the_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Though it names the very server, and the environment is trusted."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    ok = answer("HTTP/1.1 200 OK", b'{"id": "%s", "name": "a"}' % GROUP.encode())
+    async with raw_server(ok) as server, client(server.url) as losant:
+        await losant.experience_groups.get(GROUP)
+    assert b"Authorization: Bearer t\r\n" in server.requests[0]
+
+
+async def test_an_address_that_has_moved_is_looked_up_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old one refuses; the next attempt asks where the server is now."""
+    asked: list[str] = []
+
+    async def resolve(_resolver: object, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
+        asked.append(host)
+        address = "127.0.0.2" if len(asked) == 1 else "127.0.0.1"  # nobody listens at the first
+        return [
+            {"hostname": host, "host": address, "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0},
+        ]
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
+    monkeypatch.setattr(aiohttp.DefaultResolver, "resolve", resolve)
+    with threaded_server() as server:
+        port = server.url.rsplit(":", 1)[1]
+        policy = RetryPolicy(max_attempts=2, first_delay=0)
+        async with client(f"http://moved.example:{port}", allow_http=True, retry=policy, trust_env=False) as losant:
+            made = await losant.experience_groups.create(NewExperienceGroup("a"))
+    assert made.name == "a"
+    assert asked == ["moved.example"] * 2
+
+
+@pytest.mark.parametrize("no_proxy", ["", "losant.example"])
+async def test_the_environments_proxy_is_used_and_its_password_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: str
+) -> None:
+    """With the user name and password of its address, and not for what NO_PROXY names."""
+    ok = answer("HTTP/1.1 200 OK", b'{"id": "%s", "name": "a"}' % GROUP.encode())
+    async with raw_server(ok) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("http://", "http://me:pass-word@"))
+        monkeypatch.setenv("http_proxy", proxy.url.replace("http://", "http://me:pass-word@"))
+        monkeypatch.setenv("no_proxy", no_proxy)
+        losant = LosantClient(
+            "t",
+            application_id=APPLICATION,
+            base_url="http://losant.example",
+            allow_http=True,
+            retry=RetryPolicy(max_attempts=1),
+        )
+        async with losant:
+            if no_proxy:
+                with pytest.raises(Exception, match="no answer") as caught:
+                    await losant.experience_groups.get(GROUP)
+                assert "pass-word" not in repr((caught.value, caught.value.__cause__))
+                assert proxy.requests == []
+                return
+            await losant.experience_groups.get(GROUP)
+    assert proxy.requests[0].startswith(b"GET http://losant.example/applications/")
+    assert b"Proxy-Authorization: Basic bWU6cGFzcy13b3Jk" in proxy.requests[0]
+
+
+async def test_a_proxy_that_is_not_there_does_not_show_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the error, nor in what caused it."""
+    monkeypatch.setenv("http_proxy", "http://me:pass-word@127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    once = RetryPolicy(max_attempts=1)
+    losant = LosantClient("t", application_id=APPLICATION, base_url="http://x.example", allow_http=True, retry=once)
+    async with losant:
+        with pytest.raises(Exception, match="no answer") as caught:
+            await losant.experience_groups.get(GROUP)
+    assert "pass-word" not in repr((caught.value, caught.value.__cause__)) + str(caught.value)
