@@ -201,6 +201,9 @@ class Transport:
                 error.advice = f"The server has been out of reach, or failing, for {outage:.0f} seconds. {error.advice}"
             return False
         free = free or (deadline.patient and outage > 0)
+        sent.met_stale |= response.stale
+        sent.free += free
+        sent.refusals += response.refused
         pause = response.retry_after
         if pause is not None and response.transient and pause <= self.retry.max_pause:
             logger.warning("the server asks for a pause of %g seconds", pause)
