@@ -57,7 +57,8 @@ class LosantClient:
             `.netrc` is never read. A session of yours has its own say.
 
     Raises:
-        ConfigurationError: `base_url` is plain http to another machine, or `session` has an `auth=`.
+        ConfigurationError: `base_url` is plain http to another machine, `session` has an `auth=`, or the environment
+            names a proxy that is none.
         TypeError: An argument is of a wrong type.
         ValueError: An argument is out of its range. Both messages name the argument.
     """

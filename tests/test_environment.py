@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from aiolosant import LosantClient, NewExperienceGroup, RetryPolicy
+from aiolosant import ConfigurationError, LosantClient, NewExperienceGroup, RetryPolicy
 
 from .servers import answer, raw_server
 from .threaded_server import threaded_server
@@ -54,7 +54,7 @@ async def test_an_address_that_has_moved_is_looked_up_anew(monkeypatch: pytest.M
     assert asked == ["moved.example"] * 2
 
 
-@pytest.mark.parametrize("no_proxy", ["", "losant.example"])
+@pytest.mark.parametrize("no_proxy", ["", "127.0.0.1"])
 async def test_the_environments_proxy_is_used_and_its_password_shown_nowhere(
     monkeypatch: pytest.MonkeyPatch, no_proxy: str
 ) -> None:
@@ -67,8 +67,7 @@ async def test_the_environments_proxy_is_used_and_its_password_shown_nowhere(
         losant = LosantClient(
             "t",
             application_id=APPLICATION,
-            base_url="http://losant.example",
-            allow_http=True,
+            base_url="http://127.0.0.1:1",
             retry=RetryPolicy(max_attempts=1),
         )
         async with losant:
@@ -79,7 +78,7 @@ async def test_the_environments_proxy_is_used_and_its_password_shown_nowhere(
                 assert proxy.requests == []
                 return
             await losant.experience_groups.get(GROUP)
-    assert proxy.requests[0].startswith(b"GET http://losant.example/applications/")
+    assert proxy.requests[0].startswith(b"GET http://127.0.0.1:1/applications/")
     assert b"Proxy-Authorization: Basic bWU6cGFzcy13b3Jk" in proxy.requests[0]
 
 
@@ -94,3 +93,13 @@ async def test_a_proxy_that_is_not_there_does_not_show_its_password(monkeypatch:
         with pytest.raises(Exception, match="no answer") as caught:
             await losant.experience_groups.get(GROUP)
     assert "pass-word" not in repr((caught.value, caught.value.__cause__)) + str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["nonsense", "127.0.0.1:9", "http://x:99999", "socks5://me:pass-word@x:1080"])
+def test_a_proxy_that_is_none_is_told_at_once(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """By the name of the variable, and without its password."""
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(ConfigurationError, match="HTTP_PROXY") as caught:
+        client("http://127.0.0.1:1")
+    assert "pass-word" not in str(caught.value)

@@ -67,6 +67,8 @@ class ThreadedServer:
         return len(ended)
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes whoever accepts
         self._listener.close()
         self.end_connections("fin")
 

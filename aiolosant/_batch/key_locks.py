@@ -27,8 +27,7 @@ class KeyLock(asyncio.Lock):
     async def take(self, permit: Permit) -> float:
         """Wait until nobody else in this client creates the group; `release` lets others have it.
 
-        The permit is given up meanwhile. Whoever settles its group holds a lock and waits for a permit, so that nobody
-        may hold a permit and wait for a lock.
+        Never wait for a lock while holding a permit: the lock's holder may need one. The permit is given up meanwhile.
 
         Returns the seconds in which an earlier, lost write may still land; 0 if none can.
         """

@@ -79,7 +79,7 @@ class Lookups(Generic[K, V]):
         return await self._result(key, self._due.get(key) or self._ask(key, _GATHER_SETTLING if settling else 0))
 
     def close(self) -> None:
-        """Send no further queries. Callers that wait get a TransportError."""
+        """Cancel the queries that are due or under way. Callers that wait get a TransportError."""
         self._cancel_timer()
         due, self._due = self._due, {}
         if due:

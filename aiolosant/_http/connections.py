@@ -173,10 +173,26 @@ def proxy_for(url: URL) -> URL | None:
     """Return the proxy that the environment names for an address (`HTTPS_PROXY`, `NO_PROXY`); None for none.
 
     Unlike aiohttp's own `trust_env` this does not read a `.netrc`, which would replace the token.
+
+    Raises:
+        ConfigurationError: What the environment names is no http proxy.
     """
     host = url.host or ""
     if urllib.request.proxy_bypass(f"{host}:{url.port}") or urllib.request.proxy_bypass(host):
         return None
     proxies = urllib.request.getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    return URL(proxy) if proxy else None
+    for_all = proxies.get("all", "")  # perhaps meant for other programs, such as a socks proxy
+    named = proxies.get(url.scheme) or (for_all if for_all.startswith("http") else "")
+    if not named:
+        return None
+    try:
+        proxy = URL(named)
+        usable = proxy.scheme in ("http", "https") and bool(proxy.host) and bool(proxy.port)
+    except ValueError:
+        usable = False
+    if not usable:  # without showing it, since it may hold a password
+        raise ConfigurationError(
+            f"{url.scheme.upper()}_PROXY (or ALL_PROXY) must name an http proxy such as http://proxy:3128; "
+            "or pass trust_env=False"
+        )
+    return proxy

@@ -69,8 +69,8 @@ def classify(
 ) -> Response[T]:
     """Say what a response that was read whole proves.
 
-    A 4xx refuses a request before anything is done. A 3xx or 5xx may come from a gateway that had already passed the
-    request on, and so may a 2xx that cannot be understood.
+    A 4xx in Losant's shape refuses a request before anything is done. A 3xx or 5xx may come from a gateway that had
+    already passed the request on, and so may a 2xx that cannot be understood.
 
     Args:
         request: What was sent.
@@ -110,7 +110,7 @@ def classify(
 
 
 def _gateways(status: int, message: str) -> Response[Any]:
-    """Say what a 4xx proves that is not in Losant's shape: nothing, but that somebody in between says "not now"."""
+    """Return what a 4xx without Losant's error body proves: nothing but that somebody in between says "not now"."""
     error = GatewayError(f"{status}, and not from Losant: {message or 'no explanation'}", status)
     if status == 407:  # the proxy passes nothing on, and will not change its mind
         error.advice = "Give the proxy's user name and password in HTTPS_PROXY."
@@ -121,7 +121,7 @@ def _gateways(status: int, message: str) -> Response[Any]:
 def seconds_asked_for(message: str) -> float | None:
     """Return the seconds that a message such as "Retry in 3 seconds" asks to wait; None if it does not.
 
-    Losant says so in no header; see https://forums.losant.com/.
+    Losant says so in no header (as reported on its forum).
     """
     found = _RETRY_IN.search(message)
     return float(found[1]) if found else None

@@ -38,7 +38,7 @@ class RetryPolicy:
     Args:
         max_attempts: How often a request may be sent, 1 or more; 1 means no retry. What was refused with 429 is waited
             out within the call's time and does not count, nor does an attempt over a connection that was dead already,
-            nor one with a token that had to be renewed.
+            one with a token that had to be renewed, or one of a batch or a walk in an outage (see `patience`).
         first_delay: The longest wait before the second attempt; it doubles with each further one.
         max_delay: The longest wait that doubling leads to. What is really waited is drawn between 0 and that.
         attempt_timeout: How long the server may be silent in one attempt.

@@ -32,7 +32,7 @@ class Throttle:
         self._closed = False
 
     def slot(self, deadline: Deadline, *, urgent: bool = False) -> Slot:
-        """Return what waits until a request may start, and holds its slot while it is under way: `async with`.
+        """Return a context manager that waits for a slot and holds it.
 
         Args:
             deadline: Its clock stands still during the wait, if it is patient.
@@ -75,6 +75,11 @@ class Throttle:
         if not gate.shut or gate.shut_since is None:
             return 0.0
         return asyncio.get_running_loop().time() - gate.shut_since
+
+    @property
+    def waited_for(self) -> str:
+        """What a request waits for now, in words."""
+        return "the server to answer again" if self.outage else "its turn behind the client's other requests"
 
     def close(self) -> None:
         """Turn away all that wait, and all that come later, with a ConfigurationError."""
@@ -184,7 +189,7 @@ class Slot:
         if started is None:
             self._waited = True
             started = await self._deadline.wait_for_turn(
-                self._throttle.start(urgent=self._urgent), "its turn behind the client's other requests"
+                self._throttle.start(urgent=self._urgent), self._throttle.waited_for
             )
         self._started = started
         return self
