@@ -219,7 +219,7 @@ class Gate:
         """A request was refused, or (`down`) the server could not be reached or failed."""
         if (now if started is None else started) - self._last_bad > self._gap + _IDLE:
             # Nobody has asked for a while, which says nothing about the server: it begins anew.
-            self.shut, self._bad, self._gap = False, 0, _FIRST_GAP
+            self.shut, self.shut_since, self._bad, self._gap = False, None, 0, _FIRST_GAP
         self._last_bad = now
         if not self._bad:
             self._bad_since, self._is_down = now, False
@@ -233,15 +233,18 @@ class Gate:
         elif down:
             if self._bad >= _OUTAGE:
                 self._shut(now)
-        elif self._ends_window(now):
-            self.paused_until, self._bad, self._is_new_window = self._opened + self._period, 0, True  # type: ignore[operator]  # both are known
+        elif (end := self._end_of_window()) > now:
+            self.paused_until = end
+            self._bad = 0
+            self._is_new_window = True
         elif self._bad >= _REFUSALS and now - self._bad_since >= _LASTING:
             self._shut(now)
 
-    def _ends_window(self, now: float) -> bool:
-        if self._period is None or self._opened is None or self._bad < _REFUSED_BEFORE_END:
-            return False
-        return now < self._opened + self._period and not self._is_new_window
+    def _end_of_window(self) -> float:
+        """Return when the window ends whose quota the last refusals say is used up; the past if they do not."""
+        if self._period is None or self._opened is None or self._is_new_window or self._bad < _REFUSED_BEFORE_END:
+            return -math.inf
+        return self._opened + self._period
 
     def _shut(self, now: float) -> None:
         self.shut, self.shut_since, self._next_probe = True, self._bad_since, now + self._gap

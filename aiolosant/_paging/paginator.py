@@ -15,7 +15,23 @@ from ..models import Page
 T = TypeVar("T")
 
 
-class Paginator(Generic[T]):
+class Closable(ABC):
+    """What can be left before its end: `async with` closes it."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """End it."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class Paginator(Closable, Generic[T]):
     """A list that is read page by page while it is walked over.
 
     Nothing is asked of the server before the first item is, and the next page only when this one is used up. Each
@@ -39,14 +55,6 @@ class Paginator(Generic[T]):
 
     def __await__(self) -> NoReturn:
         raise TypeError("a list is read with `async for`, or at once with `await ... .to_list()`")
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """End all walks over this list that were begun by `async for` or `by_page`."""
@@ -94,22 +102,6 @@ class Paginator(Generic[T]):
                 if len(items) == limit:
                     break
         return items
-
-
-class Closable(ABC):
-    """What can be left before its end: `async with` closes it."""
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """End the walk; a further step raises StopAsyncIteration."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 class ItemIterator(Closable, Generic[T]):

@@ -128,6 +128,7 @@ async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency
         except LosantError as error:
             fatal = error
         if why:
+            tally.stopping = True
             typer.echo(f"aiolosant: {why}; stopping", err=True)
         while True:
             try:
@@ -158,10 +159,13 @@ class _Tally:
     Attributes:
         well: How many went well.
         unknown: Of how many nobody knows.
+        stopping: Whether what was never sent is only counted, since somebody has stopped it.
     """
 
     def __init__(self, *, as_json: bool) -> None:
         self.well = 0
+        self.stopping = False
+        self._not_sent = 0
         self._as_json = as_json
         self._counts: Counter[str] = Counter()
 
@@ -170,12 +174,16 @@ class _Tally:
         self.well += outcome.ok
         if self._as_json:
             _tell_as_json(outcome)
+        elif self.stopping and outcome.status == "failed" and getattr(outcome.error, "attempts", 1) == 0:
+            self._not_sent += 1
+            self._counts["failed"] -= 1
+            self._counts["not sent"] += 1
         elif not outcome.ok and self._not_well() <= _MOST_TOLD:
             typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
 
     def sum_up(self) -> None:
         if self._counts:
-            counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self._counts.items()))
+            counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self._counts.items()) if count)
             typer.echo(counts, err=self._as_json)
         if self._not_well() > _MOST_TOLD and not self._as_json:
             typer.echo(f"... and {self._not_well() - _MOST_TOLD:,} more; --json tells of each", err=True)
@@ -185,7 +193,7 @@ class _Tally:
         return self._counts["unknown"]
 
     def _not_well(self) -> int:
-        return self._counts.total() - self.well
+        return self._counts.total() - self.well - self._not_sent
 
 
 def _tell_as_json(outcome: ChangeOutcome) -> None:
