@@ -49,6 +49,23 @@ def iso_text(date: datetime) -> str:
     return date.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def camel(name: str) -> str:
+    """The API's name of a field: `parent_id` is `parentId`."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _written(value: object) -> Any:
+    """A value of a field as the API writes it."""
+    if isinstance(value, tuple):
+        return [_written(item) for item in value]
+    if isinstance(value, DeviceTag):
+        return {part: text for part, text in (("key", value.key), ("value", value.value)) if text is not None}
+    if isinstance(value, datetime):
+        return iso_text(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
 def normal_id(value: str | None) -> str | None:
     """An id as it compares: upper and lower case of a hex digit are the same; None for None or ""."""
     return value.lower() if value else None
@@ -188,6 +205,12 @@ class NewExperienceGroup:
     device_query_json: str | None = field(default=None, converter=_plain_or_none, validator=_device_query_json)
     parent_id: str | None = field(default=None, converter=_plain_or_none, validator=_parent_id)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the group in the API's shape, as dicts, lists and texts; what has its default is left out."""
+        fields = attrs.fields(type(self))
+        values = {rule.name: getattr(self, rule.name) for rule in fields if getattr(self, rule.name) != rule.default}
+        return {camel(name): _written(value) for name, value in values.items()}
+
 
 class GroupChanges(TypedDict, total=False):
     """What `ExperienceGroups.update` may change: an absent field stays, None clears where None is allowed."""
@@ -265,6 +288,12 @@ class ExperienceGroup:
     def experience_group_id(self) -> str:
         """The same as `id`; the API has both."""
         return self.id
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the group in the API's shape, as dicts, lists and texts; what the server did not say is left out."""
+        values = {rule.name: getattr(self, rule.name) for rule in attrs.fields(type(self))}
+        given = {name: value for name, value in values.items() if value is not None or name in _CLEARABLE}
+        return {"experienceGroupId": self.id} | {camel(name): _written(value) for name, value in given.items()}
 
 
 @attrs.frozen

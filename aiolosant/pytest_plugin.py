@@ -1,30 +1,52 @@
 """Fixtures for your own tests, opted into with `pytest_plugins = ["aiolosant.pytest_plugin"]` in a `conftest.py`.
 
-They need `pytest-asyncio`.
+`losant_emulator` and `losant_server` work in every test, synchronous ones too. `losant_client` is for tests that run in
+an event loop, of pytest-asyncio or of anyio.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
-import pytest_asyncio
+import pytest
 
 from .client import LosantClient
 from .emulator import Emulator
 
+try:
+    import pytest_asyncio
+except ModuleNotFoundError:  # then anyio, if anything, runs asynchronous fixtures
+    _async_fixture: Any = pytest.fixture
+else:
+    _async_fixture = pytest_asyncio.fixture
 
-@pytest_asyncio.fixture
-async def losant_emulator() -> AsyncIterator[Emulator]:
-    """An emulated Losant of the test's own, empty, on a port of its own."""
-    async with Emulator() as emulator:
+
+@pytest.fixture
+def losant_emulator() -> Iterator[Emulator]:
+    """An emulated Losant of the test's own: empty, strict, on a port of its own, ids the same in each run."""
+    with Emulator(strict=True, seed=0) as emulator:
         yield emulator
 
 
-@pytest_asyncio.fixture
-async def losant_client(losant_emulator: Emulator) -> AsyncIterator[LosantClient]:
+@pytest.fixture(scope="session")
+def losant_server() -> Iterator[Emulator]:
+    """One emulated Losant for all tests, for what takes its address only once; `losant_server.reset()` empties it."""
+    with Emulator(strict=True) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def losant_client_options() -> dict[str, Any]:
+    """Arguments of `losant_client` beside the emulator's. Define a fixture of this name to change them."""
+    return {}
+
+
+@_async_fixture  # type: ignore[untyped-decorator]  # one of two
+async def losant_client(
+    losant_emulator: Emulator, losant_client_options: dict[str, Any]
+) -> AsyncIterator[LosantClient]:
     """A client of `losant_emulator` and its application."""
-    client = LosantClient(
-        losant_emulator.token, application_id=losant_emulator.application_id, base_url=losant_emulator.url
-    )
-    async with client:
+    arguments = {"application_id": losant_emulator.application_id, "base_url": losant_emulator.url}
+    async with LosantClient(losant_emulator.token, **arguments | losant_client_options) as client:
         yield client

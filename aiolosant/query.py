@@ -225,10 +225,18 @@ class Tag:
 
 
 class Tags:
-    """The tags of a group: one by its key, or any."""
+    """The tags of a group: one by its key, any, or none at all."""
 
     def __getitem__(self, key: str) -> Tag:
         return Tag(key)
+
+    def is_null(self) -> Query:
+        """The group has no tag."""
+        return Query({"groupTags": {"$eq": None}})
+
+    def is_not_null(self) -> Query:
+        """The group has a tag, whichever."""
+        return Query({"groupTags": {"$ne": None}})
 
     def any(
         self,

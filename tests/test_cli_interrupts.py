@@ -1,6 +1,5 @@
 """A command that is killed, interrupted, or whose reader leaves."""
 
-import asyncio
 import json
 import os
 import random
@@ -9,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,8 @@ def test_a_killed_apply_is_resumed_by_another(served: Served, tmp_path: Path, nu
             if number == signal.SIGINT:
                 assert b"to go on: aiolosant apply" in complaints
                 assert b"Traceback" not in complaints
-        served.do(lambda: asyncio.sleep(0.1))  # what was on the wire of a killed one has come to its end
+        while any(request.status is None for request in served.emulator.requests):
+            time.sleep(0.005)  # what was on the wire of a killed one comes to its end
     assert codes == ({-9} if number == signal.SIGKILL else {130})
     assert 0 < len(served.groups()) < 400
     assert served.run("apply", file).exit_code == 0
@@ -81,7 +82,7 @@ def test_an_error_that_ends_it_is_told_with_what_was_done(served: Served, tmp_pa
 def test_a_second_interrupt_leaves_at_once(served: Served, tmp_path: Path) -> None:
     """The first waits for an answer that does not come; the second does not."""
     file = write(tmp_path / "groups.jsonl", TREE)
-    served.do(lambda: served.emulator.inject(Fault.SILENCE, method="POST"))
+    served.emulator.inject(Fault.SILENCE, method="POST")
     arguments = command("apply", file)
     with subprocess.Popen(arguments, env=os.environ | served.environment, stdout=-1, stderr=-1) as process:  # noqa: S603 - ours
         while not any(request.method == "POST" for request in served.emulator.requests):
@@ -123,7 +124,7 @@ def first_line_of(served: Served, *arguments: str) -> subprocess.CompletedProces
 @pytest.mark.parametrize("arguments", [["list", "--json"], ["tree", "--json"], ["export"]])
 def test_a_reader_who_has_had_enough_is_no_failure(served: Served, arguments: list[str]) -> None:
     """`aiolosant list | head` ends quietly, in the middle of more than a pipe holds."""
-    served.seed([{"name": f"{n} {'x' * 200}", "description": "y" * 200} for n in range(1000)])
+    served.emulator.create_groups([{"name": f"{n} {'x' * 200}", "description": "y" * 200} for n in range(1000)])
     left = first_line_of(served, *arguments)
     assert (left.returncode, left.stderr, left.stdout.count("\n")) == (0, "", 1)
 

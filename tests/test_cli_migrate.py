@@ -33,7 +33,7 @@ def test_a_plan_is_shown_applied_and_empty(served: Served, tmp_path: Path) -> No
 
 def test_json_is_a_line_a_change(served: Served, tmp_path: Path) -> None:
     """For machines: what, where, which group, and what became of it; everything else is on stderr."""
-    served.seed([{"name": "Acme"}])
+    served.emulator.create_groups([{"name": "Acme"}])
     file = write(tmp_path / "groups.jsonl", TREE)
     planned = [json.loads(line) for line in served.run("plan", file, "--json").stdout.splitlines()]
     acme = served.groups()[0]["id"]
@@ -47,9 +47,9 @@ def test_json_is_a_line_a_change(served: Served, tmp_path: Path) -> None:
 
 def test_an_export_can_be_applied_elsewhere(served: Served, tmp_path: Path) -> None:
     """Export, apply to an empty application, export again: equal but for what the server sets."""
-    device, other = "d" * 24, served.do(served.emulator.create_application)
+    device, other = "d" * 24, served.emulator.create_application()
     tree = [*TREE, {"id": "4", "name": 'Quo"ted, ü', "deviceIds": [device], "deviceTags": [{"key": "k"}]}]
-    served.seed(tree)
+    served.emulator.create_groups(tree)
     for name in ("one.jsonl", "one.csv"):
         exported = str(tmp_path / name)
         assert served.run("export", exported).exit_code == 0
@@ -91,7 +91,7 @@ def test_a_bad_file_writes_nothing(
     served: Served, tmp_path: Path, name: str, content: str, arguments: list[str], complaint: str
 ) -> None:
     """Exit 2, the place is named, and nothing but reads was sent."""
-    served.seed([{"name": "Live"}])
+    served.emulator.create_groups([{"name": "Live"}])
     path = tmp_path / name
     path.write_bytes(content.encode("latin-1"))
     for command in ("plan", "apply"):
@@ -106,7 +106,7 @@ def test_a_bad_file_writes_nothing(
 
 def test_prune_asks(served: Served, tmp_path: Path) -> None:
     """It takes an answer from whoever gives one; where nobody does it wants --yes; with --yes it does not ask."""
-    served.seed([{"name": "Old"}])
+    served.emulator.create_groups([{"name": "Old"}])
     file = write(tmp_path / "groups.jsonl", TREE)
     alone = served.run("apply", file, "--prune")
     assert alone.exit_code == 2
@@ -136,7 +136,7 @@ def test_what_is_not_done_is_told(served: Served, tmp_path: Path) -> None:
     assert result.stdout == "4 to create, 0 unchanged\n3 done, 1 failed\n"
     assert "failed: + Bad: 400 Validation: not this one" in result.stderr
     assert "1 of 4 not done; to go on: aiolosant" in result.stderr
-    served.environment["LOSANT_API_TOKEN"] = served.do(lambda: served.emulator.create_token(["all.Application.read"]))
+    served.environment["LOSANT_API_TOKEN"] = served.emulator.create_token(["all.Application.read"])
     forbidden = served.run("apply", write(tmp_path / "more.jsonl", [{"name": "More"}]))
     assert forbidden.exit_code == 1
     assert "Use a token with the scope experienceGroups.post or all.Application." in forbidden.stderr
@@ -184,8 +184,8 @@ def test_copy_matches_members(served: Served) -> None:
         ]
         return other, members, there
 
-    other, members, there = served.do(furnish)
-    served.seed([{"id": "1", "name": "Acme"} | members, {"name": "Plant", "parentId": "1"}])
+    other, members, there = furnish()
+    served.emulator.create_groups([{"id": "1", "name": "Acme"} | members, {"name": "Plant", "parentId": "1"}])
     way = ["copy", "--from-application", emulator.application_id, "--to-application", other]
     unsaid = served.run(*way)
     assert unsaid.exit_code == 2
@@ -206,8 +206,8 @@ def test_copy_matches_members(served: Served) -> None:
 def test_copy_keeps_drops_or_maps(served: Served, tmp_path: Path) -> None:
     """As it was said; and the same application, or ids for what to go by, are refused."""
     emulator, device = served.emulator, "a" * 24
-    served.seed([{"name": "Acme", "deviceIds": [device, "b" * 24]}])
-    applications = [served.do(emulator.create_application) for _ in range(3)]
+    served.emulator.create_groups([{"name": "Acme", "deviceIds": [device, "b" * 24]}])
+    applications = [emulator.create_application() for _ in range(3)]
     ways = [
         ["copy", "--from-application", emulator.application_id, "--to-application", target, "--members"]
         for target in applications
@@ -228,7 +228,7 @@ def test_copy_keeps_drops_or_maps(served: Served, tmp_path: Path) -> None:
 
 def test_a_tree_is_shown_with_counts(served: Served) -> None:
     """With the number of all below each; as lines with their paths for machines."""
-    served.seed([*TREE, {"name": "[red]Beta\n"}])
+    served.emulator.create_groups([*TREE, {"name": "[red]Beta\n"}])
     shown = served.run("tree").stdout
     assert [line.strip("│├└─ ") for line in shown.splitlines()] == [
         "4 groups",
@@ -248,7 +248,7 @@ def test_a_tree_is_shown_with_counts(served: Served) -> None:
 
 def test_list_sorts_and_queries(served: Served) -> None:
     """Every order, and an advanced query as JSON."""
-    served.seed(TREE)
+    served.emulator.create_groups(TREE)
     names = [line.split("  ")[1] for line in served.run("list", "--sort", "id", "--desc").stdout.splitlines()]
     assert names == ["Line", "Plant 1", "Acme"]
     assert served.run("list", "--query", '{"groupTags": {"key": "b"}}').stdout.endswith("  Plant 1\n")
@@ -271,7 +271,7 @@ def test_a_folder_is_no_file(served: Served, tmp_path: Path) -> None:
 def test_a_deep_tree_is_shown_to_its_end(served: Served) -> None:
     """A line a group, however deep and however it is called."""
     chain = [{"id": str(n), "name": f":heart: {n}\\"} | ({"parentId": str(n - 1)} if n else {}) for n in range(60)]
-    served.seed(chain)
+    served.emulator.create_groups(chain)
     lines = served.run("tree").stdout.splitlines()
     assert [line.strip("│├└─ ") for line in lines[1:4]] == [f":heart: {n}\\ ({59 - n} below)" for n in range(3)]
     assert len(lines) == 61

@@ -34,7 +34,9 @@ PURE = {
     *("errors", "models", "query", "identity", "_validation", "_forest"),
     *("_http.request", "_http.response", "_http.retry", "_http.pace", "_http.codec", "_batch.outcome"),
     *("reconcile.plan", "reconcile.planner", "reconcile.schedule", "reconcile.codec"),
-    *("emulator.query_sql", "emulator.store", "emulator.schemas"),
+    *("emulator.query_sql", "emulator.query_fields", "emulator.store", "emulator.members", "emulator.schemas"),
+    *("emulator.parameters", "emulator.faults", "emulator.routes", "emulator.api", "emulator.admin"),
+    *("emulator.controls", "emulator.group_calls", "emulator.member_calls", "emulator.late_lists"),
 }
 
 

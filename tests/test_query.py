@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from aiolosant import LosantClient, NewExperienceGroup, Q, Query
+from aiolosant.emulator.query_fields import GROUP_FIELDS
 from aiolosant.emulator.query_sql import compile_query
 
 ID = "575ed78e7ae143cd83dc4aab"
@@ -41,6 +42,8 @@ BUILT: list[tuple[Query, dict[str, Any]]] = [
     (Q.group_tags.any(key="region", value="eu"), {"groupTags": {"$tagKey": "region", "$tagValue": "eu"}}),
     (Q.group_tags.any(key_in=["a", "b"]), {"groupTags": {"$tagKey": {"$in": ["a", "b"]}}}),
     (Q.group_tags.any(value_not_in=["a"]), {"groupTags": {"$tagValue": {"$nin": ["a"]}}}),
+    (Q.group_tags.is_null(), {"groupTags": {"$eq": None}}),
+    (Q.group_tags.is_not_null(), {"groupTags": {"$ne": None}}),
     (~(Q.name == "a"), {"$nor": [{"name": {"$eq": "a"}}]}),
     *((getattr(Q, field) == ID, {name: {"$eq": ID}}) for field, name in zip(ID_FIELDS, API_NAMES, strict=True)),
     *((getattr(Q, field) != ID, {name: {"$ne": ID}}) for field, name in zip(ID_FIELDS, API_NAMES, strict=True)),
@@ -58,7 +61,7 @@ for field, name in zip(ID_FIELDS, API_NAMES, strict=True):
 def test_every_field_and_operator_is_built_as_the_schema_has_it(query: Query, expected: dict[str, Any]) -> None:
     """What is built is JSON of the published shape, and the emulator, which is as strict, takes it."""
     assert query.to_dict() == expected
-    compile_query(query.to_dict())
+    compile_query(query.to_dict(), GROUP_FIELDS)
 
 
 def test_conditions_are_joined_flat_and_in_order() -> None:
@@ -83,7 +86,7 @@ def test_more_than_a_hundred_conditions_become_a_tree() -> None:
         return sum(map(count, parts))
 
     assert count(query.to_dict()) == 250
-    compile_query(query.to_dict())
+    compile_query(query.to_dict(), GROUP_FIELDS)
 
 
 @pytest.mark.parametrize(

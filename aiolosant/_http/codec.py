@@ -17,18 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import attrs
 import msgspec
 
-from ..models import DeviceTag, ExperienceGroup, FrozenDict, NewExperienceGroup, Page, iso_text
+from ..models import DeviceTag, ExperienceGroup, FrozenDict, NewExperienceGroup, Page, camel, iso_text
 
 if TYPE_CHECKING:
     from cattrs import Converter
 
 T = TypeVar("T")
-
-
-def camel(name: str) -> str:
-    """The API's name of a field: `parent_id` is `parentId`."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 FIELDS = {camel(field.name): field.name for field in attrs.fields(NewExperienceGroup)}

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
-import logging
-import shlex
-import signal
-import sqlite3
-import sys
-from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from aiolosant.emulator import Emulator
+from aiolosant.emulator.faults import parsed_chances
 from aiolosant.emulator.fixtures import synthetic
 from aiolosant.reconcile import read_records
-from aiolosant.reconcile.codec import to_object
 
 from .console import run
 from .demo import run_demo
+from .emulator_command import make_emulator, serve_emulator
 from .migrate_commands import run_apply, run_copy, run_plan
 from .read_commands import run_export, run_list, run_tree
 
@@ -255,41 +248,35 @@ def emulator(
     rate_limit: Annotated[
         float | None, typer.Option(min=0.1, help="Requests a second; others get a 429.", show_default=False)
     ] = None,
+    faults: Annotated[
+        str, typer.Option(help="Faults by chance, such as 'cut-after-write=5%,429=10%'.", show_default=False)
+    ] = "",
+    application: Annotated[
+        str | None, typer.Option(help="Id of the application; by default the file's, or a new one.", show_default=False)
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell of each request on stderr.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what it prints as a line of JSON.")] = False,
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(help="A command to run meanwhile, behind --; the emulator ends with it.", show_default=False),
+    ] = None,
 ) -> None:
-    """Serve an emulated Losant on this machine until it is interrupted.
+    """Serve an emulated Losant on this machine until it is interrupted, or while a command runs.
 
-    Prints the environment variables that point a client, or the other commands, at it.
+    Prints the environment variables that point a client, or the other commands, at it; a command has them set, and its
+    exit code becomes this one's.
 
     Example: aiolosant emulator --port 8420 --data groups.db
+
+    Example: aiolosant emulator --port 0 -- npm test
     """
 
-    async def serve() -> None:
-        records = [] if seed is None else [to_object(record) for record in read_records(seed)]
-        try:
-            server = Emulator(port=port, host=host, data=data, token=token)
-        except sqlite3.Error as error:
-            hint = "; another emulator is using it" if "locked" in str(error) else ""
-            raise ValueError(f"{data} cannot be used: {error}{hint}") from error
+    async def serve() -> int:
+        records = [] if seed is None else read_records(seed)
+        server = make_emulator(data, port=port, host=host, token=token, application_id=application)
         server.latency, server.rate_limit = latency / 1000, rate_limit
-        await _serve(server, records, synthetic(groups))
+        if faults:
+            server.inject_random(parsed_chances(faults))
+        return serve_emulator(server, [records, synthetic(groups)], command, verbose=verbose, as_json=as_json)
 
     run(serve())
-
-
-async def _serve(server: Emulator, *seeds: Sequence[Mapping[str, Any]]) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    logging.basicConfig(format="aiolosant: %(message)s")  # what fails inside is told
-    async with server:
-        if any(seeds) and server.has_groups():
-            typer.echo("aiolosant: there are groups already; --seed and --groups are for an empty file", err=True)
-            seeds = ()
-        for records in seeds:  # one by one: each has ids of its own
-            server.create_groups(records)
-        typer.echo(f"export LOSANT_API_URL={server.url}")
-        typer.echo(f"export LOSANT_API_TOKEN={shlex.quote(server.token)}")
-        typer.echo(f"export LOSANT_APPLICATION_ID={server.application_id}")
-        sys.stdout.flush()
-        typer.echo("Serving until Ctrl-C.", err=True)
-        await stopped.wait()

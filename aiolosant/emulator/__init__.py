@@ -1,6 +1,8 @@
 """An embedded Losant to rehearse and test against; it shares no code with the client."""
 
-from .emulator import Emulator, RequestRecord
+from .controls import RequestRecord
+from .emulator import Emulator
 from .faults import Fault
+from .state import Snapshot
 
-__all__ = ["Emulator", "Fault", "RequestRecord"]
+__all__ = ["Emulator", "Fault", "RequestRecord", "Snapshot"]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 import random
+import threading
 from collections.abc import Mapping
 
 import attrs
+
+from .globbing import glob_matches
 
 
 class Fault(enum.Enum):
@@ -32,38 +35,75 @@ class Fault(enum.Enum):
     """Nothing is done and nothing is answered, for as long as the client waits."""
 
 
+def fault_named(name: str) -> Fault:
+    """The fault with a name such as `503`, `cut-after-write` or `CUT_AFTER_WRITE`.
+
+    Raises:
+        ValueError: There is none; the message has them all.
+    """
+    for fault in Fault:
+        if name.strip().upper().replace("-", "_") in (fault.name, fault.value.upper()):
+            return fault
+    names = (fault.value if fault.value.isdigit() else fault.name.lower().replace("_", "-") for fault in Fault)
+    raise ValueError(f"there is no fault {name!r}; there are {', '.join(names)}")
+
+
+def parsed_chances(text: str) -> dict[Fault, float]:
+    """The probabilities of a text such as `cut-after-write=5%,429=0.1`.
+
+    Raises:
+        ValueError: It is not of this form.
+    """
+    chances = {}
+    for part in text.split(","):
+        name, _, chance = part.partition("=")
+        try:
+            share = float(chance.strip().removesuffix("%")) / (100 if chance.strip().endswith("%") else 1)
+        except ValueError:
+            raise ValueError(f"faults must be such as 'cut-after-write=5%,429=10%', not {text!r}") from None
+        chances[fault_named(name)] = share
+    return chances
+
+
 _METHODS = ("GET", "POST", "PATCH", "DELETE", "PUT", "HEAD")
 
 
 @attrs.define
 class _Scripted:
     fault: Fault
-    times: int
+    times: int | None
     method: str | None
+    path: str | None
 
 
 class Faults:
-    """Decides which request meets which fault: first the scripted ones in their order, then chance."""
+    """Decides which request meets which fault: first the scripted ones in their order, then chance.
+
+    It may be used from any thread.
+
+    Attributes:
+        withdrawals: How often all faults were withdrawn; silence that began before the last of them is over.
+    """
 
     def __init__(self) -> None:
+        self.withdrawals = 0
+        self._lock = threading.Lock()
         self._script: list[_Scripted] = []
         self._chances: dict[Fault, float] = {}
         self._random = random.Random()  # noqa: S311 - no secret
 
-    def script(self, fault: Fault, times: int, method: str | None) -> None:
-        """Let the next `times` requests (of one method) meet a fault."""
+    def script(self, fault: Fault, *, times: int | None, method: str | None, path: str | None) -> None:
+        """Let the next `times` requests (of one method, to one path) meet a fault; None for all from now on."""
         if not isinstance(fault, Fault):
             raise TypeError(f"fault must be a Fault, not {type(fault).__name__}")
-        if not isinstance(times, int) or times < 1:
-            raise ValueError(f"times must be 1 or more, not {times!r}")
+        if times is not None and (not isinstance(times, int) or times < 1):
+            raise ValueError(f"times must be 1 or more, or None, not {times!r}")
         if method is not None and method.upper() not in _METHODS:
             raise ValueError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
-        self._script.append(_Scripted(fault, times, method and method.upper()))
-
-    def withdraw(self) -> None:
-        """Let no request meet a fault any more."""
-        self._script.clear()
-        self._chances = {}
+        if path is not None and not (isinstance(path, str) and path.startswith(("/", "*"))):
+            raise ValueError(f"path must be a glob that begins with / or *, such as '*/experience/users', not {path!r}")
+        with self._lock:
+            self._script.append(_Scripted(fault, times, method and method.upper(), path))
 
     def draw(self, chances: Mapping[Fault, float], seed: int | None) -> None:
         """From now on let each request meet a fault with its probability."""
@@ -71,22 +111,30 @@ class Faults:
             raise TypeError("chances must be a mapping from Faults to probabilities, such as {Fault.UNAVAILABLE: 0.1}")
         if any(chance < 0 for chance in chances.values()) or sum(chances.values()) > 1:
             raise ValueError("the probabilities must be 0 or more, and 1 or less together")
-        self._chances = dict(chances)
-        self._random = random.Random(seed)  # noqa: S311 - no secret
+        with self._lock:
+            self._chances = dict(chances)
+            self._random = random.Random(seed)  # noqa: S311 - no secret
 
-    def next(self, method: str) -> Fault | None:
+    def withdraw(self) -> None:
+        """Let no request meet a fault any more."""
+        with self._lock:
+            self._script.clear()
+            self._chances = {}
+            self.withdrawals += 1
+
+    def next(self, method: str, path: str) -> Fault | None:
         """The fault that the next request meets, or None."""
-        for scripted in self._script:
-            if scripted.method in (None, method):
-                scripted.times -= 1
-                if scripted.times == 0:
-                    self._script.remove(scripted)
-                return scripted.fault
-        if not self._chances:
-            return None
-        left = self._random.random()
-        for fault, chance in self._chances.items():
-            left -= chance
-            if left < 0:
-                return fault
+        with self._lock:
+            for scripted in self._script:
+                if scripted.method in (None, method) and (scripted.path is None or glob_matches(scripted.path, path)):
+                    if scripted.times is not None:
+                        scripted.times -= 1
+                        if scripted.times == 0:
+                            self._script.remove(scripted)
+                    return scripted.fault
+            left = self._random.random() if self._chances else 1.0
+            for fault, chance in self._chances.items():
+                left -= chance
+                if left < 0:
+                    return fault
         return None

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from .schemas import GroupPost
 
+# What a listing has besides, and only the server sets.
+_ANSWERED = {
+    *("id", "experienceGroupId", "applicationId", "creationDate", "lastUpdated", "ancestorIds"),
+    *("directDeviceCount", "totalDeviceCount", "_type", "_etag", "_links", "_actions", "_embedded"),
+}
 _SENT = {field.encode_name for field in msgspec.structs.fields(GroupPost)}
 
 Record = Mapping[str, Any]
 
 
-def parents_first(records: Iterable[Record]) -> list[Record]:
-    """The records, each behind the one that it names as its parent by that one's own `id`.
+def checked_records(records: Iterable[object]) -> list[Record]:
+    """The records as mappings, each behind the one that it names as its parent by that one's own `id`.
 
     Raises:
-        ValueError: Two records have one id, or some are each other's ancestors.
+        TypeError: One is neither a mapping nor something with a `to_dict()`.
+        ValueError: One has a field that no group has, two have one id, or some are each other's ancestors.
     """
-    records = list(records)
-    for n, record in enumerate(records):
-        if not isinstance(record, Mapping):
-            raise TypeError(f"records[{n}] must be a mapping, not {type(record).__name__}")
-    own = {record["id"] for record in records if "id" in record}
-    if len(own) < sum("id" in record for record in records):
+    mappings = [_mapping(n, record) for n, record in enumerate(records)]
+    own = {record["id"] for record in mappings if "id" in record}
+    if len(own) < sum("id" in record for record in mappings):
         raise ValueError("two records have the same id")
     children: dict[Any, list[Record]] = {}
     ordered: list[Record] = []
-    for record in records:
+    for record in mappings:
         parent_id = record.get("parentId")
         (children.setdefault(parent_id, []) if parent_id in own else ordered).append(record)
     for record in ordered:  # grows meanwhile
@@ -39,17 +43,42 @@ def parents_first(records: Iterable[Record]) -> list[Record]:
     return ordered
 
 
+def _mapping(n: int, record: object) -> Record:
+    as_dict = getattr(record, "to_dict", None)  # a model or a record of the client's, which is not imported here
+    mapping = as_dict() if callable(as_dict) else record
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"records[{n}] must be a mapping or have a to_dict(), not {type(record).__name__}")
+    if unknown := sorted(str(name) for name in mapping if name not in _SENT and name not in _ANSWERED):
+        raise ValueError(f"records[{n}] has fields that no group has: {', '.join(unknown)}")
+    return mapping
+
+
 def checked_fields(record: Record) -> dict[str, Any]:
     """What a create would send of a record; its parent is not checked.
 
     Raises:
         ValueError: A field breaks a rule of the API; the message names it.
     """
-    fields = {name: value for name, value in record.items() if name in _SENT and name != "parentId"}
+    # null and empty text in a listing mean that there is none.
+    none = {name for name in ("description", "deviceQueryJson") if record.get(name) in (None, "")}
+    fields = {name: value for name, value in record.items() if name in _SENT - none and name != "parentId"}
     try:
         return msgspec.to_builtins(msgspec.convert(fields, GroupPost))  # type: ignore[no-any-return]  # a Struct becomes a dict
     except msgspec.ValidationError as problem:
         raise ValueError(f"record {record.get('id', record.get('name'))!r}: {problem}") from None
+
+
+def kept_moments(record: Record) -> dict[str, int]:
+    """The dates of a record that was listed somewhere, in milliseconds.
+
+    Raises:
+        ValueError: One is no date.
+    """
+    return {
+        name: round(datetime.fromisoformat(record[name]).timestamp() * 1000)
+        for name in ("creationDate", "lastUpdated")
+        if record.get(name)
+    }
 
 
 def synthetic(count: int) -> Sequence[Record]:

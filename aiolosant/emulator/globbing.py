@@ -1,4 +1,4 @@
-"""Globs as a list's `filter` has them."""
+"""Globs as a list's `filter` has them, and the one way in which case is ignored."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import functools
 import re
 
 
+def folded(text: str) -> str:
+    """A text as it compares without case: in a `filter`, and under `$ci`."""
+    # Losant does not say how; lower case letter by letter is what MongoDB's regular expressions do.
+    return text.lower()
+
+
 def glob_matches(glob: str, text: str) -> bool:
     """Whether a text matches a glob of `*` and `?`."""
     # Case is assumed not to matter, as in Losant's own lists.
-    return _compiled(glob.lower()).match(text.lower()) is not None
+    return _compiled(folded(glob)).match(folded(text)) is not None
 
 
 @functools.lru_cache(maxsize=100)

@@ -1,13 +1,12 @@
-"""What requests may say, as strictly as Losant's schemas have it, and how answers look.
+"""What the bodies of requests may say, as strictly as Losant's schemas have it, and how a refusal looks.
 
-Follows the published schemas experienceGroupPost, experienceGroupPatch and error (API version 1.29.3).
+Follows the published schemas of API version 1.30.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -17,7 +16,11 @@ Id = Annotated[str, Meta(pattern=rf"^{ID.pattern}\Z")]
 Ids = Annotated[list[Id], Meta(max_length=1000)]
 TagKey = Annotated[str, Meta(pattern=r"^[0-9a-zA-Z_-]{1,255}\Z")]
 TagValue = Annotated[str, Meta(min_length=1, max_length=255)]
+Tags = dict[TagKey, TagValue]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Text = Annotated[str, Meta(max_length=1024)]
+Email = Annotated[str, Meta(max_length=1024, pattern=r"^[^@\s]+@[^@\s]+\Z")]
+Description = Annotated[str, Meta(max_length=32767)]
 
 
 class ApiProblem(Exception):  # noqa: N818 - an answer, not a failure of the emulator
@@ -43,14 +46,14 @@ class DeviceTag(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class GroupPatch(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """The body of an update: every field is optional."""
+    """The body of an update of a group: every field is optional."""
 
     name: Name | UnsetType = UNSET
-    description: Annotated[str, Meta(max_length=32767)] | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
     experience_user_ids: Ids | UnsetType = UNSET
     experience_endpoint_ids: Ids | UnsetType = UNSET
     device_ids: Ids | UnsetType = UNSET
-    group_tags: dict[TagKey, TagValue] | UnsetType = UNSET
+    group_tags: Tags | UnsetType = UNSET
     device_tags: Annotated[list[DeviceTag], Meta(max_length=100)] | UnsetType = UNSET
     device_query_json: Annotated[str, Meta(max_length=8192)] | UnsetType | None = UNSET
     parent_id: Id | UnsetType | None = UNSET
@@ -62,106 +65,71 @@ class GroupPost(GroupPatch, kw_only=True):
     name: Name
 
 
-_post = msgspec.json.Decoder(GroupPost)
-_patch = msgspec.json.Decoder(GroupPatch)
+class UserPatch(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """The body of an update of a user."""
+
+    email: Email | UnsetType = UNSET
+    first_name: Text | UnsetType = UNSET
+    last_name: Text | UnsetType = UNSET
+    password: Annotated[str, Meta(min_length=8, max_length=2048)] | UnsetType = UNSET
+    token_cutoff: str | UnsetType = UNSET
+    user_tags: Tags | UnsetType = UNSET
+    experience_group_ids: Ids | UnsetType = UNSET
 
 
-def read_post(body: bytes) -> dict[str, Any]:
-    """The given fields of a create, by their API names."""
-    return _read(_post, body)
+class UserPost(UserPatch, kw_only=True):
+    """The body of a create of a user."""
+
+    email: Email
+    password: Annotated[str, Meta(min_length=8, max_length=2048)]
 
 
-def read_patch(body: bytes) -> dict[str, Any]:
-    """The given fields of an update, by their API names."""
-    return _read(_patch, body)
+class Reply(msgspec.Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    """What an endpoint answers by itself."""
+
+    value: str
+    type: Literal["page", "redirect"]
+    status_code: Annotated[int, Meta(ge=100, le=599)] | UnsetType = UNSET
 
 
-def _read(decoder: msgspec.json.Decoder[Any], body: bytes) -> dict[str, Any]:
+class EndpointPatch(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """The body of an update of an endpoint."""
+
+    description: Description | UnsetType = UNSET
+    route: Annotated[str, Meta(min_length=1, max_length=1024)] | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    method: Literal["delete", "get", "options", "patch", "post", "put"] | UnsetType = UNSET
+    access: Literal["public", "authenticated", "group", "device"] | UnsetType = UNSET
+    device_id_template: Annotated[str, Meta(max_length=255)] | UnsetType = UNSET
+    endpoint_tags: Tags | UnsetType = UNSET
+    experience_group_ids: Ids | UnsetType = UNSET
+    static_reply: Reply | UnsetType | None = UNSET
+    unauthorized_reply: Reply | UnsetType | None = UNSET
+
+
+class EndpointPost(EndpointPatch, kw_only=True):
+    """The body of a create of an endpoint."""
+
+    route: Annotated[str, Meta(min_length=1, max_length=1024)]
+    method: Literal["delete", "get", "options", "patch", "post", "put"]
+
+
+def read_body(shape: type[msgspec.Struct], body: bytes) -> dict[str, Any]:
+    """The given fields of a body, by their API names.
+
+    Raises:
+        NoJsonError: It is none.
+        ApiProblem: It is not of its shape.
+    """
     try:
-        return msgspec.to_builtins(decoder.decode(body))  # type: ignore[no-any-return]  # a Struct becomes a dict
-    except ValueError as problem:  # every error of msgspec and of UTF-8 is one
+        decoded = msgspec.json.decode(body)
+    except (ValueError, RecursionError) as problem:
+        raise NoJsonError(f"Body is no JSON: {problem}") from None
+    try:
+        return msgspec.to_builtins(msgspec.convert(decoded, shape))  # type: ignore[no-any-return]  # a Struct becomes a dict
+    except ValueError as problem:
         raise validation(f"Body is not valid: {problem}") from None
 
 
-def read_query(text: str) -> object:
-    """The JSON of an advanced query."""
-    try:
-        return msgspec.json.decode(text)
-    except (ValueError, RecursionError) as problem:
-        raise validation(f"query is not valid JSON: {problem}") from None
-
-
-class ListParameters(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """The query string of a list."""
-
-    sort_field: Literal["name", "id", "creationDate", "lastUpdated"] = "name"
-    sort_direction: Literal["asc", "desc", "ASC", "DESC", ""] = "asc"
-    page: Annotated[int, Meta(ge=0, le=2**31)] = 0  # the upper bound is assumed
-    per_page: Annotated[int, Meta(ge=1, le=1000)] = 100
-    filter_field: Literal["name", ""] = ""
-    filter: str = ""
-    query: str = ""
-
-
-class GetParameters(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """The query string of a get."""
-
-    include_direct_device_count: bool = False
-    include_total_device_count: bool = False
-
-
-class NoParameters(msgspec.Struct, forbid_unknown_fields=True):
-    """The query string of everything else."""
-
-
-class _MemberParameters(msgspec.Struct, forbid_unknown_fields=True, rename="camel", kw_only=True):
-    sort_direction: Literal["asc", "desc", "ASC", "DESC", ""] = "asc"
-    page: Annotated[int, Meta(ge=0, le=2**31)] = 0
-    per_page: Annotated[int, Meta(ge=1, le=1000)] = 100
-    filter: str = ""
-
-
-class UserParameters(_MemberParameters):
-    """The query string of a list of experience users."""
-
-    sort_field: Literal["email", "id", "firstName", "lastName"] = "email"
-    filter_field: Literal["email", "firstName", "lastName", ""] = ""
-
-
-class EndpointParameters(_MemberParameters):
-    """The query string of a list of experience endpoints."""
-
-    sort_field: Literal["order", "method", "route", "id"] = "order"
-    filter_field: Literal["method", "route", ""] = ""
-
-
-class DeviceParameters(_MemberParameters):
-    """The query string of a list of devices."""
-
-    sort_field: Literal["name", "id"] = "name"
-    filter_field: Literal["name", ""] = ""
-
-
-MEMBER_PARAMETERS: dict[str, Any] = {
-    "experienceUsers": UserParameters,
-    "experienceEndpoints": EndpointParameters,
-    "devices": DeviceParameters,
-}
-
-
-# Every call takes these; they shape what is not modelled here.
-_SHAPING = ("_actions", "_links", "_embedded")
-
-
-P = TypeVar("P", bound=msgspec.Struct)
-
-
-def read_parameters(shape: type[P], query: Mapping[str, str]) -> P:
-    """A query string, checked against `shape`."""
-    shaping = {name: query[name] for name in _SHAPING if name in query}
-    own = {name: value for name, value in query.items() if name not in _SHAPING}
-    try:
-        msgspec.convert(shaping, dict[str, bool], strict=False)
-        return msgspec.convert(own, shape, strict=False)
-    except msgspec.ValidationError as problem:
-        raise validation(f"Query string is not valid: {problem}") from None
+class NoJsonError(Exception):
+    """A body that is no JSON."""

@@ -5,17 +5,15 @@ Field names are the API's. Dates are milliseconds since 1970.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-from .database import object_ids, open_database
-from .fixtures import checked_fields
+from .database import now, transaction
+from .fixtures import checked_fields, kept_moments
+from .query_fields import GROUP_FIELDS
 from .query_sql import QueryError, compile_query
 from .schemas import ID
 from .sorted_index import Order
@@ -44,67 +42,26 @@ class Store:
     """The groups of any number of applications.
 
     Args:
-        path: A file that keeps them, or None for memory.
-        ids: Where the ids of what is made come from; None for ids that grow with time.
+        database: Keeps them.
+        ids: Where the ids of what is made come from.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None, *, ids: Iterator[str] | None = None) -> None:
-        self._db = open_database(path)
-        self._new_id = object_ids() if ids is None else ids
+    def __init__(self, database: sqlite3.Connection, ids: Iterator[str]) -> None:
+        self._db = database
+        self._new_id = ids
         self._orders: dict[tuple[str, str], Order] = {}  # by application and field, once they are asked for
 
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
-
-    def create_application(self) -> str:
-        """Make an application; returns its id."""
-        application_id = next(self._new_id)
-        self._db.execute("INSERT INTO applications (id) VALUES (?)", (application_id,))
-        return application_id
-
-    def add_token(self, token: str, scopes: Iterable[str]) -> None:
-        """Accept a token for some scopes."""
-        insert = "INSERT INTO tokens VALUES (?, ?) ON CONFLICT (token) DO UPDATE SET scopes = excluded.scopes"
-        self._db.execute(insert, (token, " ".join(scopes)))
-
-    def scopes(self, token: str) -> set[str] | None:
-        """The scopes of a token; None if there is no such token."""
-        row = self._db.execute("SELECT scopes FROM tokens WHERE token = ?", (token,)).fetchone()
-        return set(row[0].split()) if row else None
-
-    def remove_token(self, token: str) -> None:
-        """Accept a token no more."""
-        self._db.execute("DELETE FROM tokens WHERE token = ?", (token,))
-
-    def first_token(self) -> str | None:
-        """The oldest token, or None."""
-        row = self._db.execute("SELECT token FROM tokens ORDER BY rowid LIMIT 1").fetchone()
-        return row[0] if row else None
-
-    def applications(self) -> list[str]:
-        """The ids of all applications, oldest first."""
-        return [row[0] for row in self._db.execute("SELECT id FROM applications ORDER BY id")]
-
-    def add_member(self, application_id: str, kind: str, fields: Mapping[str, Any]) -> str:
-        """Make a user, an endpoint or a device; returns its id."""
-        member_id = next(self._new_id)
-        values = (member_id, application_id, kind, msgspec.json.encode(dict(fields)).decode())
-        self._db.execute("INSERT INTO members VALUES (?, ?, ?, ?)", values)
-        return member_id
-
-    def members(self, application_id: str, kind: str) -> list[dict[str, Any]]:
-        """All users, endpoints or devices of an application, oldest first."""
-        rows = self._db.execute(
-            "SELECT id, fields FROM members WHERE application_id = ? AND kind = ? ORDER BY id", (application_id, kind)
-        )
-        return [{"id": row[0], "applicationId": application_id, **msgspec.json.decode(row[1])} for row in rows]
+    def forget_orders(self) -> None:
+        """Sort anew: the rows were changed by somebody else."""
+        self._orders.clear()
 
     def create(self, application_id: str, fields: Mapping[str, Any]) -> Group:
         """Make a group; raises TreeError for a parent that is not there."""
-        with self._transaction():
-            parent_id = self._checked_parent(application_id, None, fields.get("parentId"))
-            group_id = self._insert(application_id, fields, parent_id)
+        group_id = next(self._new_id)
+        with transaction(self._db):
+            self._insert(
+                group_id, application_id, fields, self._checked_parent(application_id, None, fields.get("parentId"))
+            )
         group = self._found(application_id, group_id)
         for field, order in self._orders_of(application_id):
             order.add(group[field], group_id)
@@ -119,16 +76,24 @@ class Store:
         """Whether there is any group."""
         return self._db.execute("SELECT 1 FROM groups LIMIT 1").fetchone() is not None
 
-    def seed(self, application_id: str, records: Iterable[Mapping[str, Any]]) -> dict[Any, str]:
+    def seed(
+        self, application_id: str, records: Iterable[Mapping[str, Any]], *, keep_ids: bool = False
+    ) -> dict[Any, str]:
         """Make many groups, parents first; returns their ids by those that the records have of their own, if any.
+
+        Args:
+            application_id: Whose groups they are.
+            records: The groups.
+            keep_ids: Whether the ids of the records, and their dates if they have some, are those of the groups.
 
         Raises:
             TreeError: A parent that is neither of these nor a group that is there. Nothing was made.
+            ValueError: A record breaks a rule of the API, or an id that is to be kept is none, or is there.
         """
         ids: dict[Any, str] = {}
         depths: dict[str | None, int] = {None: 0}  # how many are above the children of each
         self._orders.clear()
-        with self._transaction():
+        with transaction(self._db):
             for record in records:
                 fields = checked_fields(record)
                 above = record.get("parentId")
@@ -137,24 +102,41 @@ class Store:
                     depths[parent_id] = len(self._found(application_id, str(parent_id))["ancestorIds"]) + 1
                 if depths[parent_id] > _MAX_ANCESTORS:
                     raise _too_deep(above)
-                group_id = self._insert(application_id, fields, parent_id)
+                group_id = self._kept_id(record) if keep_ids else next(self._new_id)
+                self._insert(group_id, application_id, fields, parent_id, kept_moments(record) if keep_ids else {})
                 depths[group_id] = depths[parent_id] + 1
                 ids[record.get("id", group_id)] = group_id
         return ids
 
-    def _insert(self, application_id: str, fields: Mapping[str, Any], parent_id: str | None) -> str:
+    def _kept_id(self, record: Mapping[str, Any]) -> str:
+        group_id = record.get("id")
+        if not isinstance(group_id, str) or not ID.fullmatch(group_id):
+            raise ValueError(
+                f"record {record.get('name')!r}: its id must be 24 hex digits to be kept, not {group_id!r}"
+            )
+        if self._db.execute("SELECT 1 FROM groups WHERE id = ?", (group_id.lower(),)).fetchone():
+            raise ValueError(f"record {record.get('name')!r}: there is a group with the id {group_id}")
+        return group_id.lower()
+
+    def _insert(
+        self,
+        group_id: str,
+        application_id: str,
+        fields: Mapping[str, Any],
+        parent_id: str | None,
+        moments: Mapping[str, int] | None = None,
+    ) -> None:
         rest = {key: value for key, value in fields.items() if key not in ("name", "parentId")}
-        group_id, now = next(self._new_id), _now()
+        created = (moments or {}).get("creationDate", now())
+        updated = (moments or {}).get("lastUpdated", created)
         self._db.execute(
             "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (group_id, application_id, fields["name"], parent_id, now, now, msgspec.json.encode(rest).decode()),
+            (group_id, application_id, fields["name"], parent_id, created, updated, msgspec.json.encode(rest).decode()),
         )
-        self._set_tags(group_id, rest)
-        return group_id
 
     def get(self, application_id: str, group_id: str) -> Group | None:
         """A group with its ancestors, or None."""
-        select = f"SELECT {_COLUMNS} FROM groups WHERE id = ? AND application_id = ?"  # noqa: S608 - a constant
+        select = f"SELECT {_COLUMNS} FROM groups WHERE id = ? AND application_id = ?"
         row = self._db.execute(select, (group_id.lower(), application_id)).fetchone()
         return self._group(row, {}) if row else None
 
@@ -167,13 +149,10 @@ class Store:
         rest = msgspec.json.decode(row[2]) | changes
         name = rest.pop("name", row[0])
         parent_id = self._checked_parent(application_id, group["id"], rest.pop("parentId", row[1]))
-        with self._transaction():
-            self._db.execute(
-                "UPDATE groups SET name = ?, parent_id = ?, last_updated = ?, fields = ? WHERE id = ?",
-                (name, parent_id, _now(), msgspec.json.encode(rest).decode(), group["id"]),
-            )
-            if "groupTags" in changes:
-                self._set_tags(group["id"], rest)
+        self._db.execute(
+            "UPDATE groups SET name = ?, parent_id = ?, last_updated = ?, fields = ? WHERE id = ?",
+            (name, parent_id, now(), msgspec.json.encode(rest).decode(), group["id"]),
+        )
         changed = self._found(application_id, group["id"])
         for field, order in self._orders_of(application_id):
             order.remove(group[field], group["id"])
@@ -185,8 +164,7 @@ class Store:
         group = self.get(application_id, group_id)
         if group is None:
             return False
-        with self._transaction():
-            self._set_tags(group["id"], {})
+        with transaction(self._db):
             self._db.execute("UPDATE groups SET parent_id = ? WHERE parent_id = ?", (group["parentId"], group["id"]))
             self._db.execute("DELETE FROM groups WHERE id = ?", (group["id"],))
         for field, order in self._orders_of(application_id):
@@ -219,49 +197,32 @@ class Store:
             where += " AND glob_matches(?, name)"
             values.append(name_glob)
         if query is not None:
-            condition, bound = compile_query(query)
-            where += f" AND {condition}"
-            values += bound
+            condition = compile_query(query, GROUP_FIELDS)
+            where += f" AND {condition.sql}"
+            values += condition.values
         direction = "DESC" if descending else "ASC"
         # Equal sort values keep the order of their ids (assumed), so that pages neither overlap nor leave gaps.
         sorting = (
             f"{_SORT_COLUMNS[sort_field]} {direction}, id {direction}" if sort_field != "id" else f"id {direction}"
         )
-        count = f"SELECT count(*) FROM groups WHERE {where}"  # noqa: S608 - values are bound
+        count = f"SELECT count(*) FROM groups WHERE {where}"
         try:
             (total,) = self._db.execute(count, values).fetchone()
         except sqlite3.OperationalError as problem:  # its parser has limits that the schema does not know
             raise QueryError(f"more than the emulator can evaluate ({problem})") from None
         # The ids alone, off an index that covers them, so that what comes before the page is skipped without a look.
-        found = f"SELECT id FROM groups WHERE {where} ORDER BY {sorting} LIMIT ? OFFSET ?"  # noqa: S608 - as above
+        found = f"SELECT id FROM groups WHERE {where} ORDER BY {sorting} LIMIT ? OFFSET ?"
         return self._groups([row[0] for row in self._db.execute(found, (*values, limit, offset))]), total
 
-    def device_ids(self, application_id: str, group_id: str, *, descendants: bool) -> set[str]:
-        """The devices that a group names or takes in by a tag, and if asked those of all below it."""
+    def device_count(self, group_id: str, *, descendants: bool) -> int:
+        """How many devices a group names or takes in by a tag, if asked with those of all below it."""
         below = "UNION SELECT groups.id FROM groups JOIN tree ON groups.parent_id = tree.id" if descendants else ""
-        rows = self._db.execute(
-            f"WITH RECURSIVE tree(id) AS (SELECT ? {below}) SELECT fields FROM groups JOIN tree USING (id)",  # noqa: S608 - as above
+        (count,) = self._db.execute(
+            f"WITH RECURSIVE tree(id) AS (SELECT ? {below}) SELECT count(DISTINCT device_id)"
+            " FROM device_groups JOIN tree ON device_groups.group_id = tree.id",
             (group_id,),
-        )
-        devices = self.members(application_id, "devices")
-        found: set[str] = set()
-        for (text,) in rows:
-            fields = msgspec.json.decode(text)
-            found.update(fields.get("deviceIds", []))
-            wanted = fields.get("deviceTags", [])
-            found.update(one["id"] for one in devices if any(_carries(one["tags"], tag) for tag in wanted))
-        return found
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._db:
-            self._db.execute("BEGIN")
-            yield
-
-    def _set_tags(self, group_id: str, fields: Mapping[str, Any]) -> None:
-        self._db.execute("DELETE FROM tags WHERE group_id = ?", (group_id,))
-        tags = fields.get("groupTags", {}).items()
-        self._db.executemany("INSERT INTO tags VALUES (?, ?, ?)", [(group_id, key, value) for key, value in tags])
+        ).fetchone()
+        return int(count)
 
     def _found(self, application_id: str, group_id: str) -> Group:
         group = self.get(application_id, group_id)
@@ -293,7 +254,7 @@ class Store:
 
     def _order(self, application_id: str, field: str) -> Order:
         if (application_id, field) not in self._orders:
-            entries = f"SELECT {_SORT_COLUMNS[field]}, id FROM groups WHERE application_id = ?"  # noqa: S608 - constants
+            entries = f"SELECT {_SORT_COLUMNS[field]}, id FROM groups WHERE application_id = ?"
             self._orders[application_id, field] = Order(self._db.execute(entries, (application_id,)))
         return self._orders[application_id, field]
 
@@ -304,7 +265,7 @@ class Store:
         rows: dict[str, tuple[Any, ...]] = {}
         for start in range(0, len(ids), _MOST_BOUND):
             some = ids[start : start + _MOST_BOUND]
-            select = f"SELECT {_COLUMNS} FROM groups WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608 - values are bound
+            select = f"SELECT {_COLUMNS} FROM groups WHERE id IN ({', '.join('?' * len(some))})"
             rows |= {row[0]: row for row in self._db.execute(select, some)}
         parents: dict[str, str | None] = {}
         return [self._group(rows[group_id], parents) for group_id in ids]
@@ -341,10 +302,6 @@ def _too_deep(parent_id: object) -> TreeError:
     return TreeError(f"below parentId {parent_id} a group would have more than {_MAX_ANCESTORS} ancestors")
 
 
-def _carries(tags: list[dict[str, str]], wanted: dict[str, str]) -> bool:
-    return any(all(tag[name] == text for name, text in wanted.items()) for tag in tags)
-
-
 def _behind(query: object) -> str | None:
     """The id that a keyset page begins behind, "" without any query; None for every other query."""
     if query is None or query == {}:
@@ -353,7 +310,3 @@ def _behind(query: object) -> str | None:
         case {"id": {"$gt": str(last), **others}, **rest} if not others and not rest and ID.fullmatch(last):
             return last.lower()
     return None
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -47,12 +47,6 @@ def to_record(mapping: Mapping[str, Any], place: str = "a record") -> Record:
     return Record(fields, mapping.get("id"), mapping.get("parentId"), place, group=group)
 
 
-def to_object(record: Record) -> dict[str, Any]:
-    """A record in the shape that it was read from."""
-    ids = {"id": record.id, "parentId": record.parent_id}
-    return {name: text for name, text in ids.items() if text is not None} | codec.changes_to_object(record.fields)
-
-
 def to_row(group: ExperienceGroup) -> dict[str, Any]:
     """A group in the shape in which the API lists it: all that a client may set, given or not, and its id."""
     values = {name: getattr(group, field) for name, field in codec.FIELDS.items()}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import attrs
 
+from .._http import codec
 from ..identity import MatchBy
 from ..models import ExperienceGroup, NewExperienceGroup
 
@@ -43,6 +44,11 @@ class Record:
     def name(self) -> str:
         """The name that the group should have."""
         return str(self.fields["name"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record in the shape in which the API lists groups, with the fields that it has."""
+        ids = {"id": self.id, "parentId": self.parent_id}
+        return {name: text for name, text in ids.items() if text is not None} | codec.changes_to_object(self.fields)
 
 
 @attrs.frozen

@@ -10,11 +10,37 @@ from aiolosant.emulator import Emulator
 from .api import Api
 
 
-@pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic eA=="}])
-async def test_a_token_is_asked_for(api: Api, header: dict[str, str]) -> None:
-    """Without the right token everything is a 401."""
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ({}, 403),
+        ({"Authorization": "Basic eA=="}, 403),
+        ({"Authorization": "Bearer"}, 403),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": "jwt wrong"}, 401),
+    ],
+)
+async def test_a_token_is_asked_for(api: Api, header: dict[str, str], status: int) -> None:
+    """None is a 403, a wrong one a 401; parameters and bodies are looked at before."""
     api.headers = header
-    assert await api("GET") == (401, {"type": "Unauthorized", "message": "Unauthorized"})
+    kind = {401: "Unauthorized", 403: "Forbidden"}[status]
+    seen, error = await api("GET")
+    assert (seen, error["type"]) == (status, kind)
+    assert (await api("GET", sortField="colour"))[0] == 400
+    assert (await api("POST", json={"colour": "red"}))[0] == 400
+
+
+async def test_a_token_may_come_in_several_ways(emulator: Emulator, api: Api) -> None:
+    """Under two schemes in any case, or as a parameter; it is in no record of a request."""
+    for scheme in ("Bearer", "bearer", "JWT", "jwt"):
+        api.headers = {"Authorization": f"{scheme} {emulator.token}"}
+        assert (await api("GET"))[0] == 200
+    api.headers = {}
+    assert (await api("GET", access_token=emulator.token))[0] == 200
+    assert emulator.token not in repr(emulator.requests)
+    assert [request.headers.get("authorization") for request in emulator.requests][1:] == [
+        *("bearer ***", "JWT ***", "jwt ***", None)
+    ]
 
 
 async def test_a_file_keeps_the_groups(tmp_path: Path) -> None:
@@ -28,7 +54,10 @@ async def test_a_file_keeps_the_groups(tmp_path: Path) -> None:
 
 
 READING = ["all.Application.read", "all.Organization.read", "all.User.read"]
-ALL = ["all.Application", "all.Organization", "all.User"]
+ALL = [
+    *("all.Application", "all.Organization", "all.User"),
+    *("all.Application.bounded", "all.Organization.bounded", "all.User.bounded"),
+]
 
 
 @pytest.mark.parametrize(
@@ -78,3 +107,8 @@ async def test_a_file_keeps_its_token(tmp_path: Path) -> None:
         assert second.token == token
     async with Emulator(data=data, token="t0ken") as third:
         assert third.token == "t0ken"
+    async with Emulator(data=data) as fourth, aiohttp.ClientSession() as session:
+        assert fourth.token == "t0ken"
+        api = Api(fourth, session)
+        api.headers = {"Authorization": f"Bearer {token}"}
+        assert (await api("GET"))[0] == 401  # it was rotated

@@ -124,16 +124,43 @@ async def test_a_body_that_is_no_json_is_refused(api: Api, data: bytes) -> None:
         {"perPage": "ten"},
         {"sortField": "colour"},
         {"sortDirection": "up"},
+        {"sortDirection": "ASC"},
+        {"sortDirection": ""},
         {"filterField": "id"},
-        {"colour": "red"},
-        {"_links": "maybe"},
+        {"filterField": ""},
+        {"query": ""},
+        {"query": " "},
+        {"query": "null"},
+        {"query": "[]"},
     ],
 )
-async def test_a_parameter_that_is_not_documented_is_refused(api: Api, params: dict[str, str]) -> None:
-    """An unknown parameter or value is a 400, and so it is on calls that take none."""
+async def test_a_value_that_a_parameter_cannot_have_is_refused(api: Api, params: dict[str, str]) -> None:
+    """It is a 400; calls that do not declare the parameter read over it."""
     status, error = await api("GET", **params)
     assert (status, error["type"]) == (400, "Validation")
-    assert (await api("POST", json={"name": "a"}, **params))[0] == 400
+    assert (await api("POST", json={"name": "a"}, **params))[0] == 201
+
+
+async def test_what_is_not_declared_is_ignored_or_refused_by_a_strict_emulator(api: Api) -> None:
+    """As the framework does; strictly, a mistake in a test is found."""
+    assert (await api("GET", colour="red"))[0] == 200
+    with Emulator(strict=True) as strict:
+        status, error = await Api(strict, api.session)("GET", colour="red", shape="round", _links="false")
+    assert (status, error["message"]) == (
+        400,
+        "Query string is not valid: undeclared colour, shape (the emulator is strict)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("true", True), ("1", True), ("yes", True), ("maybe", False), ("", False)]
+)
+async def test_a_flag_is_true_for_three_texts_and_never_refused(api: Api, text: str, wanted: bool) -> None:
+    """`true`, `1` and `yes`; anything else is false."""
+    _, group = await api("POST", json={"name": "a"})
+    assert ("_links" in (await api("GET", _links=text))[1]) is wanted
+    _, counted = await api("GET", f"/{group['id']}", includeDirectDeviceCount=text)
+    assert ("directDeviceCount" in counted) is wanted
 
 
 async def test_paths_and_methods_that_are_not_there(emulator: Emulator, api: Api) -> None:
@@ -146,11 +173,15 @@ async def test_paths_and_methods_that_are_not_there(emulator: Emulator, api: Api
         ("GET", "/five", (400, "Validation")),
         ("GET", f"{url}/applications/{NOWHERE}/experience/groups", (404, "NotFound")),
         ("GET", f"{url}/applications/mine/experience/groups", (400, "Validation")),
-        ("GET", f"{url}/elsewhere", (404, "NotFound")),
+        ("GET", f"{url}/elsewhere", (405, "MethodNotAllowed")),
+        ("GET", f"{url}/applications/{NOWHERE}//experience/groups", (405, "MethodNotAllowed")),
         ("PUT", "", (405, "MethodNotAllowed")),
+        ("HEAD", "", (405, None)),
+        ("GET", f"{url}/applications/{NOWHERE}/flows", (501, "NotImplemented")),
     ]:
         status, error = await api(method, path, data=b"{}")
-        assert (status, error["type"]) == expected
+        assert (status, error and error["type"]) == expected
+    assert (await api("GET", "/"))[0] == 200  # a slash at the end is no matter
 
 
 async def test_a_body_of_many_megabytes_is_refused(api: Api) -> None:
@@ -202,7 +233,7 @@ async def test_a_port_in_use_leaves_nothing_open(emulator: Emulator) -> None:
     """The error is the system's own, and the file is closed."""
     port = int(emulator.url.rsplit(":", 1)[1])
     with pytest.raises(OSError, match="address already in use"):
-        await Emulator(port=port).start()
+        Emulator(port=port).start()
 
 
 async def test_links_come_unless_they_are_declined(api: Api) -> None:
@@ -281,11 +312,12 @@ async def test_a_query_that_is_too_much_for_the_emulator_is_a_400(api: Api) -> N
         assert status == (400 if query is deep else 200), answer
 
 
-async def test_a_blank_query_or_filter_is_none(api: Api) -> None:
-    """Blanks filter nothing."""
+async def test_an_empty_query_or_a_blank_filter_is_none(api: Api) -> None:
+    """They filter nothing, and a query overrides a filter even so."""
     await api("POST", json={"name": "a"})
-    assert (await api("GET", query=" "))[1]["totalCount"] == 1
-    assert (await api("GET", query=" ", filterField="name", filter="b"))[1]["totalCount"] == 0
+    assert (await api("GET", query="{}"))[1]["totalCount"] == 1
+    assert (await api("GET", query="{}", filterField="name", filter="b"))[1]["totalCount"] == 1
+    assert (await api("GET", filterField="name", filter=""))[1]["totalCount"] == 1
 
 
 async def test_no_group_gets_too_deep_by_a_move(emulator: Emulator, api: Api) -> None:
@@ -307,12 +339,14 @@ async def test_no_group_gets_too_deep_by_a_move(emulator: Emulator, api: Api) ->
     emulator.create_groups(chain("c", 1001))
 
 
-async def test_the_application_and_unknown_paths_are_answered(emulator: Emulator, api: Api) -> None:
-    """What the emulator does not answer is told from what is not there."""
-    status, application = await api("GET", f"{emulator.url}/applications/{emulator.application_id}")
+async def test_the_application_and_oneself_are_answered(emulator: Emulator, api: Api) -> None:
+    """What Losant has and the emulator lacks names the emulator, so that nobody takes it for Losant's answer."""
+    root = f"{emulator.url}/applications/{emulator.application_id}"
+    status, application = await api("GET", root)
     assert (status, application["id"]) == (200, emulator.application_id)
-    status, answer = await api("GET", f"{emulator.url}/applications/{emulator.application_id}/flows")
-    assert (status, answer["message"][:32]) == (404, "the emulator does not answer GET")
+    assert (await api("GET", f"{emulator.url}/me"))[0] == 200
+    status, answer = await api("GET", f"{root}/flows")
+    assert (status, answer["message"][:38]) == (501, "The emulator of aiolosant does not hav")
 
 
 @pytest.mark.parametrize(
@@ -324,6 +358,11 @@ async def test_the_application_and_unknown_paths_are_answered(emulator: Emulator
         (lambda emulator: emulator.inject_random(0.1), TypeError, "mapping from Faults"),
         (lambda emulator: emulator.create_token("all.Application"), TypeError, "scopes must be several texts"),
         (lambda emulator: emulator.create_groups({"name": "x"}), TypeError, r"records\[0\] must be a mapping"),
+        (lambda emulator: emulator.create_groups([{"name": "x", "nam": 1}]), ValueError, "that no group has: nam"),
+        (lambda emulator: emulator.create_groups([], application_id=NOWHERE), ValueError, "there is no application"),
+        (lambda emulator: emulator.inject(Fault.SILENCE, path="users"), ValueError, "path must be a glob"),
+        (lambda emulator: emulator.restore("x"), TypeError, "what snapshot"),
+        (lambda emulator: setattr(emulator, "staleness", -1), ValueError, "staleness must be seconds"),
     ],
 )
 async def test_mistakes_in_a_test_are_told(

@@ -56,7 +56,7 @@ async def test_silence_lasts_until_the_client_gives_up(emulator: Emulator, api: 
     while len(emulator.requests) < 2:
         await asyncio.sleep(0)
     asking[0].cancel()
-    await emulator.close()
+    emulator.close()
     assert await asking[1] in ("ServerDisconnectedError", "ClientOSError")
 
 
@@ -98,8 +98,8 @@ async def test_a_rate_limit_refuses_what_is_too_many(emulator: Emulator, api: Ap
     assert (await api("GET"))[0] == 200
 
 
-@pytest.mark.parametrize(("arguments", "kind"), [((Fault.SILENCE, 0), ValueError), (("429",), TypeError)])
+@pytest.mark.parametrize(("arguments", "kind"), [((Fault.SILENCE, 0), ValueError), (("429", 1), TypeError)])
 async def test_wrong_faults_are_refused(emulator: Emulator, arguments: tuple[Any, ...], kind: type[Exception]) -> None:
     """A fault is one of `Fault`, and comes at least once."""
     with pytest.raises(kind, match="must be"):
-        emulator.inject(*arguments)
+        emulator.inject(arguments[0], times=arguments[1])

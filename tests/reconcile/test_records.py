@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_tag, reconcile
 from aiolosant._http import codec
 from aiolosant.models import FrozenDict
-from aiolosant.reconcile.codec import to_object, to_record, to_row
+from aiolosant.reconcile.codec import to_record, to_row
 
 from .. import strategies as own
 
@@ -25,7 +25,7 @@ ID = "0123456789abcdef01234567"
 def read(tmp_path: Path, name: str, content: bytes) -> list[dict[str, Any]]:
     path = tmp_path / name
     path.write_bytes(content)
-    return [to_object(record) for record in reconcile.read_records(path)]
+    return [record.to_dict() for record in reconcile.read_records(path)]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
@@ -225,7 +225,7 @@ def test_a_record_keeps_its_shape() -> None:
     """What was given is what is there."""
     mapping = {"id": "1", "name": "A", "deviceTags": [{"key": "a"}], "groupTags": {"k": "v"}, "description": ""}
     record = to_record(mapping)
-    assert to_object(record) == mapping
+    assert record.to_dict() == mapping
     assert record.fields["device_tags"] == (DeviceTag(key="a"),)
     assert set(codec.FIELDS) >= set(mapping) - {"id"}
 
