@@ -1,6 +1,7 @@
 """The client: its arguments, and who closes what."""
 
 import asyncio
+import threading
 import traceback
 import warnings
 from typing import Any
@@ -133,3 +134,18 @@ def test_a_client_made_outside_a_loop_opens_its_session_when_used() -> None:
     asyncio.run(use_and_close())
     asyncio.run(use_again())
     asyncio.run(losant.close())
+
+
+@pytest.mark.parametrize("runs", [False, True])
+async def test_a_client_is_closed_from_another_loop(emulator: Emulator, runs: bool) -> None:
+    """Its sessions are closed in the loop that they belong to, be it that of a test module or of another thread."""
+    losant, other = client_of(emulator), asyncio.new_event_loop()
+    await asyncio.to_thread(other.run_until_complete, losant.experience_groups.list().count())
+    thread = threading.Thread(target=other.run_forever)
+    if runs:
+        thread.start()
+    await losant.close()
+    if runs:
+        other.call_soon_threadsafe(other.stop)
+        await asyncio.to_thread(thread.join)
+    other.close()

@@ -10,6 +10,8 @@ import asyncio
 import base64
 import re
 import urllib.request
+from collections.abc import Coroutine
+from typing import Any
 
 import aiohttp
 import attrs
@@ -131,6 +133,16 @@ class Connections:
             if seconds < self._idle_at_most:
                 self._idle_at_most = seconds
                 self._replace()
+
+    async def in_own_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await something in the event loop that the sessions belong to, wherever this is called."""
+        # When that loop has been closed, so have the connections.
+        if self._loop is None or self._loop is asyncio.get_running_loop() or self._loop.is_closed():
+            await work
+        elif self._loop.is_running():
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        else:  # it stands still, such as that of a test module between two tests
+            await asyncio.to_thread(self._loop.run_until_complete, work)
 
     def refuse(self) -> None:
         """Lend a session to no further attempt."""

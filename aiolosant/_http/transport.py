@@ -111,6 +111,9 @@ class Transport:
 
     async def close(self) -> None:
         """Send nothing more, let what is on the wire end, and close the session if it is our own."""
+        await self._connections.in_own_loop(self._close())
+
+    async def _close(self) -> None:
         self._closed.set()
         self._connections.refuse()
         self._auth.close()

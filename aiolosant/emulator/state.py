@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 
 import attrs
@@ -25,7 +24,7 @@ _TABLES = ("groups", "members", "applications", "tokens")
 class Snapshot:
     """The groups, members, applications and tokens of an emulator at one moment, for its `restore`."""
 
-    content: bytes = attrs.field(repr=False)
+    tables: Mapping[str, tuple[tuple[object, ...], ...]] = attrs.field(repr=False)
 
 
 class State:
@@ -107,21 +106,16 @@ class State:
 
     def snapshot(self) -> Snapshot:
         """All that is known, to be restored later."""
-        copy = sqlite3.connect(":memory:")
-        with contextlib.closing(copy):
-            self._db.backup(copy)
-            return Snapshot(copy.serialize())
+        return Snapshot({table: tuple(self._db.execute(f"SELECT * FROM {table}")) for table in _TABLES})
 
     def restore(self, snapshot: Snapshot) -> None:
         """Forget what is known, and know what a snapshot has."""
-        copy = sqlite3.connect(":memory:")
-        with contextlib.closing(copy):
-            copy.deserialize(snapshot.content)
-            with transaction(self._db):
-                for table in _TABLES:  # tags and memberships follow from the groups
-                    self._db.execute(f"DELETE FROM {table}")
-                    for row in copy.execute(f"SELECT * FROM {table}"):
-                        self._db.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+        with transaction(self._db):
+            for table, rows in snapshot.tables.items():  # tags and memberships follow from the groups
+                self._db.execute(f"DELETE FROM {table}")
+                if rows:
+                    marks = ", ".join("?" * len(rows[0]))
+                    self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
         self.groups.forget_orders()
         if self._late_lists is not None:
             seconds = self._late_lists.seconds
