@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import math
 import os
@@ -26,11 +25,11 @@ from ._http.retry import RetryPolicy
 from ._http.throttle import Throttle
 from ._http.transport import Transport
 from ._paging.numbered import paginated
+from ._paging.offset import AnyList, ListAnswer
 from ._paging.paginator import Paginator
 from ._validation import check_flag, check_id, check_range, check_seconds, check_text
 from .errors import ConfigurationError
 from .groups import ExperienceGroups
-from .models import Page
 
 
 class LosantClient:
@@ -198,10 +197,14 @@ class LosantClient:
     ) -> Paginator[dict[str, Any]]:
         """Any other list of Losant's API, read page by page while it is walked over, as dicts.
 
+        Its answers tell how it is paged: by `page` and `perPage`, by `limit` and `offset` (rows of data tables), or
+        not at all. A page that repeats the one before is a ResponseFormatError.
+
         Args:
             path: Path below the address of the API, such as `/applications/ID/devices`, without a query.
-            params: Query parameters but for `page` and `perPage`.
-            per_page: Items to ask for at a time, 1 to 1,000.
+            params: Query parameters but for those of paging.
+            per_page: Items to ask for at a time, 1 to 1,000. A list that comes whole, and the first page of one that
+                goes by `limit`, may have more.
             start_page: Zero-based number of the first page, in pages of `per_page`.
             prefetch: How many pages to request ahead while the current one is used up, 0 or more.
 
@@ -210,18 +213,20 @@ class LosantClient:
             ValueError: An argument is out of its range.
         """
         path, checked = _checked_path(path), _checked_params(params)
-        if {"page", "perPage"} & set(checked):
-            raise ValueError("params must have neither page nor perPage; there are start_page= and per_page=")
+        if paging := sorted({"page", "perPage", "limit", "offset"} & set(checked)):
+            raise ValueError(f"params must not have {', '.join(paging)}; there are start_page= and per_page=")
 
-        async def fetch(number: int, size: int) -> Page[dict[str, Any]]:
-            decode = functools.partial(codec.decode_any_page, number=number, per_page=size)
-            params = {**checked, "page": number, "perPage": size}
-            request = Request(method="GET", path=path, decode=decode, params=params)
+        async def ask(paging: Mapping[str, int]) -> ListAnswer:
+            request = Request(method="GET", path=path, decode=codec.decode_any_list, params={**checked, **paging})
             return await self._transport.call(request, Deadline(self._transport.timeout, patient=True))
 
-        start_task = self._transport.start_task
         return paginated(
-            fetch, per_page=per_page, start_page=start_page, prefetch=prefetch, path=path, start_task=start_task
+            AnyList(ask).fetch,
+            per_page=per_page,
+            start_page=start_page,
+            prefetch=prefetch,
+            path=path,
+            start_task=self._transport.start_task,
         )
 
     async def close(self) -> None:

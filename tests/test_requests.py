@@ -88,7 +88,7 @@ async def test_a_path_is_a_plain_path(losant: LosantClient, emulator: Emulator, 
         await losant.request("GET", path)
     with pytest.raises(ValueError, match="path must"):
         losant.paginate(path)
-    with pytest.raises(ValueError, match="neither page nor perPage"):
+    with pytest.raises(ValueError, match="must not have perPage"):
         losant.paginate("/a", params={"perPage": 5})
     assert emulator.requests == []
 

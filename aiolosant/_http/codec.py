@@ -190,17 +190,17 @@ _Answered = _mirror(
 )
 
 
-def _page_of(item: Any) -> Any:
-    counts: list[Any] = [(name, int | None, None) for name in ("page", "per_page", "total_count")]
-    return msgspec.defstruct("Page", [("items", GenericAlias(list, item)), *counts], rename="camel")
+def _list_of(item: Any, *counts: str) -> Any:
+    fields: list[Any] = [(name, int | None, None) for name in counts]
+    return msgspec.defstruct("List", [("items", GenericAlias(list, item)), *fields], rename="camel")
 
 
 _Success = msgspec.defstruct("Success", [("success", bool)])
 _Error = msgspec.defstruct("Error", [("type", str, ""), ("code", str, ""), ("message", str, "")])
 
 _group_decoder = msgspec.json.Decoder(_Answered)
-_page_decoder = msgspec.json.Decoder(_page_of(_Answered))
-_any_page_decoder = msgspec.json.Decoder(_page_of(dict[str, Any]))
+_page_decoder = msgspec.json.Decoder(_list_of(_Answered, "page", "per_page", "total_count"))
+_any_list_decoder = msgspec.json.Decoder(_list_of(dict[str, Any], "page", "per_page", "limit", "offset", "total_count"))
 _error_decoder = msgspec.json.Decoder(_Error)
 _BEGINNING = 5000  # bytes
 _success_decoder = msgspec.json.Decoder(_Success)
@@ -214,10 +214,6 @@ def decode_group(body: bytes) -> ExperienceGroup:
 def decode_page(body: bytes, *, number: int, per_page: int) -> Page[ExperienceGroup]:
     """Decode the page that list answers; `number` and `per_page` are what was asked for, should it not say."""
     page: Any = _page_decoder.decode(body)
-    return _to_page(page, tuple(map(_to_group, page.items)), number, per_page)
-
-
-def _to_page(page: Any, items: tuple[T, ...], number: int, per_page: int) -> Page[T]:
     if page.per_page is None and len(page.items) > per_page:
         per_page = len(page.items)  # more than were asked for: the server has a size of its own
     more = page.total_count is not None and number * per_page + len(page.items) < page.total_count
@@ -225,7 +221,7 @@ def _to_page(page: Any, items: tuple[T, ...], number: int, per_page: int) -> Pag
         # A short page that others follow: the server gives fewer at a time than it was asked for.
         per_page = min(per_page, len(page.items))
     return Page(
-        items=items,
+        items=tuple(map(_to_group, page.items)),
         number=number if page.page is None else page.page,
         per_page=per_page if page.per_page is None else page.per_page,
         total_count=page.total_count,
@@ -237,10 +233,9 @@ def decode_any(body: bytes) -> Any:
     return msgspec.json.decode(body) if body else None
 
 
-def decode_any_page(body: bytes, *, number: int, per_page: int) -> Page[dict[str, Any]]:
-    """Decode a page of any list of the API; `number` and `per_page` as for `decode_page`."""
-    page: Any = _any_page_decoder.decode(body)
-    return _to_page(page, tuple(page.items), number, per_page)
+def decode_any_list(body: bytes) -> Any:
+    """Decode what any list of the API answers: `items`, and what it says of pages, None for what it does not say."""
+    return _any_list_decoder.decode(body)
 
 
 def decode_success(body: bytes) -> None:

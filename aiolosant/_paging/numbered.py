@@ -85,11 +85,16 @@ class NumberedPages(PageIterator[T]):
         self._path = path
         self._start_task = start_task
         self._reached = offset  # how far the items have come
+        self._before: tuple[T, ...] = ()
         self._on_the_way: dict[int, asyncio.Task[Page[T]]] = {}
 
     async def _next_page(self) -> Page[T]:
         page = await self._page_that_adds_up()
         start, end = _bounds(page)
+        if page.items == self._before and (len(page.items) > 1 or (page.items and page.total_count is None)):
+            # One item alone may have been pushed on by one that was created before it.
+            raise list_error(self._path, f"the list makes no progress: page {page.number} repeats the one before")
+        self._before = page.items
         skipped = self._offset - start
         self._offset = end
         if page.items:
