@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _ID = re.compile(r"[A-Fa-f0-9]{24}")
 _TAG_KEY = re.compile(r"[0-9a-zA-Z_-]{1,255}")
@@ -99,3 +101,14 @@ def check_flag(argument: str, value: object) -> None:
 
 def _quoted(value: str) -> str:
     return repr(value if len(value) <= 60 else f"{value[:57]}...")
+
+
+def check_items(argument: str, items: object) -> Iterable[Any]:
+    """Several texts, such as ids; what they are is not looked at.
+
+    Raises:
+        TypeError: It is one text, or no iterable.
+    """
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise TypeError(f"{argument} must be several texts, not {type(items).__name__}")
+    return items

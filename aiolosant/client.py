@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from ._batch.key_locks import KeyLocks
+from ._batch.members import GroupEditors
 from ._http import codec
 from ._http.auth import Auth, TokenProvider
 from ._http.connections import Connections
@@ -99,6 +100,7 @@ class LosantClient:
         self._application_id = None if application_id is None else check_id("application_id", application_id)
         self._base_url = _checked_base_url(base_url, allow_http=allow_http)
         self._locks = KeyLocks()
+        self._editors = GroupEditors()
         self._transport = Transport(
             self._base_url,
             auth=auth,
@@ -153,7 +155,7 @@ class LosantClient:
         """
         application_id = check_id("application_id", application_id)
         endpoint = GroupsEndpoint(self._transport, application_id)
-        return Application(application_id, ExperienceGroups(endpoint, self._locks))
+        return Application(application_id, ExperienceGroups(endpoint, self._locks, self._editors))
 
     async def request(
         self, method: str, path: str, *, params: Mapping[str, str | int | float | bool] | None = None, json: Any = None

@@ -1,39 +1,31 @@
-"""The verbs of experience groups: list, get, create, update, delete, and creating many."""
+"""The verbs of experience groups: list, get, create, update, delete, their members, and many at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import copy
-import functools
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 from ._batch.batch import Batch
 from ._batch.exactly_once import ExactlyOnce
-from ._batch.jobs import CreateMany
+from ._batch.jobs import Change, CreateMany, DeleteMany, UpdateMany, to_new_group
 from ._batch.key_locks import KeyLocks
-from ._batch.workers import Permit, Workers
-from ._http import codec
+from ._batch.members import MEMBER_FIELDS, GroupEditors
+from ._batch.outcome import Outcome
+from ._batch.subtree import delete_subtree
+from ._batch.workers import Job, Permit, Workers
 from ._http.deadline import Deadline
 from ._http.endpoint import GroupsEndpoint
-from ._paging.keyset import KeysetPages
-from ._paging.numbered import paginated
-from ._paging.paginator import Paginator
-from ._validation import check_flag, check_id, check_range, check_text
+from ._validation import check_flag, check_id, check_items, check_range, check_tag_key
+from .group_reads import GroupReads
 from .identity import Identity
-from .models import MAX_PER_PAGE, ExperienceGroup, GroupChanges, NewExperienceGroup
-from .query import Query
+from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, check_changes
 
-SortField = Literal["name", "id", "creationDate", "lastUpdated"]
-SortDirection = Literal["asc", "desc"]
-
-_SORT_FIELDS = ("name", "id", "creationDate", "lastUpdated")
-_SORT_DIRECTIONS = ("asc", "desc")
 # Seconds that the lookup of a batch waits for an asynchronous input to give more keys to share it with.
 _GATHER = 0.01
 
 
-class ExperienceGroups:
+class ExperienceGroups(GroupReads):
     """The experience groups of one application: `LosantClient.experience_groups`.
 
     Follows https://docs.losant.com/rest-api/experience-groups/ and https://docs.losant.com/rest-api/experience-group/.
@@ -41,122 +33,18 @@ class ExperienceGroups:
     Every call that sends may raise the errors of `aiolosant.errors`; those of one verb are named with it.
     """
 
-    def __init__(self, endpoint: GroupsEndpoint, locks: KeyLocks) -> None:
-        self._endpoint = endpoint
-        self._transport = endpoint.transport
+    def __init__(self, endpoint: GroupsEndpoint, locks: KeyLocks, editors: GroupEditors) -> None:
+        super().__init__(endpoint)
         self._locks = locks
+        self._editors = editors
 
-    def list(
-        self,
-        *,
-        sort_field: SortField = "name",
-        sort_direction: SortDirection = "asc",
-        filter: str | None = None,  # noqa: A002 - Losant's own name for it
-        filter_field: Literal["name"] = "name",
-        query: Mapping[str, Any] | Query | None = None,
-        per_page: int = 100,
-        start_page: int = 0,
-        prefetch: int = 0,
-    ) -> Paginator[ExperienceGroup]:
-        """The groups that match, read page by page while they are walked over; nothing is sent before.
-
-        A walk by page numbers sees the list as it is at each page: what others create, delete or rename meanwhile can
-        make it skip a group or give one twice. `scan` does not.
-
-        Args:
-            sort_field: What to sort by: `name`, `id`, `creationDate` or `lastUpdated`.
-            sort_direction: `asc` or `desc`.
-            filter: A glob (`my*group`) for the filter field; None or blank for all.
-            filter_field: The field that the filter is for; there is only `name`.
-            query: An Advanced Experience Group Query, instead of a filter: built with `Q`, or a dict.
-            per_page: Groups to ask for at a time, 1 to 1,000.
-            start_page: Zero-based number of the first page, in pages of `per_page`.
-            prefetch: How many pages to request ahead while the current one is used up, 0 or more.
-
-        Raises:
-            TypeError: An argument is of a wrong type.
-            ValueError: An argument is not one of these, or there are both a filter and a query: the server would
-                drop the filter.
-        """
-        filter = _checked_filter(filter)  # noqa: A001 - as above
-        params: dict[str, str | int] = {
-            "sortField": _checked_choice("sort_field", sort_field, _SORT_FIELDS),
-            "sortDirection": _checked_choice("sort_direction", sort_direction, _SORT_DIRECTIONS),
-        }
-        field = _checked_choice("filter_field", filter_field, ("name",))
-        condition = _checked_query(query)
-        if filter and condition:
-            raise ValueError("filter and query exclude each other; put the filter's condition into the query")
-        if filter:
-            params |= {"filterField": field, "filter": filter}
-        return paginated(
-            functools.partial(self._endpoint.fetch_page, params, condition),
-            per_page=per_page,
-            start_page=start_page,
-            prefetch=prefetch,
-            path=self._endpoint.path,
-            start_task=self._transport.start_task,
-        )
-
-    def scan(
-        self, *, query: Mapping[str, Any] | Query | None = None, per_page: int = 1000, after: str | None = None
-    ) -> Paginator[ExperienceGroup]:
-        """The groups that match, by ascending id: an exact reading of a collection that others change meanwhile.
-
-        Every group that is there and matches throughout comes exactly once, and any other at most once, whatever is
-        created, renamed, moved and deleted meanwhile. Each page is asked for by what it begins behind (`id` greater
-        than the last one's), not by its number.
-
-        Args:
-            query: An Advanced Experience Group Query: built with `Q`, or a dict. None for all groups.
-            per_page: Groups to ask for at a time, 1 to 1,000.
-            after: Id of a group to go on behind, such as the last one of a scan that was broken off.
-
-        Raises:
-            TypeError: An argument is of a wrong type.
-            ValueError: `per_page` is out of its range, or `after` is no id.
-        """
-        check_range("per_page", per_page, 1, MAX_PER_PAGE)
-        condition = _checked_query(query)
-        if after is not None:
-            after = check_id("after", after).lower()
-
-        fetch = functools.partial(self._endpoint.fetch_page_after, condition)
-
-        def open_pages(size: int) -> KeysetPages[ExperienceGroup]:
-            return KeysetPages(fetch, _id_of, per_page=size, after=after, path=self._endpoint.path)
-
-        return Paginator(open_pages, per_page=per_page)
-
-    async def get(
-        self, group_id: str, *, include_direct_device_count: bool = False, include_total_device_count: bool = False
+    async def create(
+        self, group: NewExperienceGroup | Mapping[str, Any], *, unique_by: Identity | None = None
     ) -> ExperienceGroup:
-        """One group.
-
-        Args:
-            group_id: Its id.
-            include_direct_device_count: Whether to count the devices of the group itself.
-            include_total_device_count: Whether to count those of its descendants as well.
-
-        Raises:
-            NotFoundError: There is no such group, or no such application.
-            TypeError: An argument is of a wrong type.
-            ValueError: `group_id` is not 24 hex digits.
-        """
-        params: dict[str, str | int] = {}
-        check_flag("include_direct_device_count", include_direct_device_count)
-        check_flag("include_total_device_count", include_total_device_count)
-        if include_direct_device_count:
-            params["includeDirectDeviceCount"] = "true"
-        if include_total_device_count:
-            params["includeTotalDeviceCount"] = "true"
-        return await self._endpoint.get(group_id, Deadline(self._transport.timeout), params)
-
-    async def create(self, group: NewExperienceGroup, *, unique_by: Identity | None = None) -> ExperienceGroup:
         """Create a group; returns it as the server made it.
 
         Args:
-            group: What to create.
+            group: What to create: a `NewExperienceGroup`, or a mapping of the API's shape.
             unique_by: What there must be one of, `by_name()` or `by_tag(key)`: if the group is there already, it is
                 returned as it is, and if a response was lost, it is found out whether the group was made.
 
@@ -166,10 +54,9 @@ class ExperienceGroups:
             NotFoundError: There is no such application.
             BadRequestError: The server refused the group, for example for a parent that does not exist.
             TypeError: An argument is of a wrong type.
-            ValueError: The group lacks what `unique_by` goes by.
+            ValueError: The group lacks what `unique_by` goes by, or a mapping is no valid group.
         """
-        if not isinstance(group, NewExperienceGroup):
-            raise TypeError(f"group must be a NewExperienceGroup, not {type(group).__name__}")
+        group = to_new_group(group)
         if unique_by is None:
             return await self._transport.call(self._endpoint.create_request(group), Deadline(self._transport.timeout))
         once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=0)
@@ -183,8 +70,9 @@ class ExperienceGroups:
     async def update(self, group_id: str, **changes: Unpack[GroupChanges]) -> ExperienceGroup:
         """Change the given fields of a group; returns it as it is then.
 
-        A field that is not given stays as it is; one that is given is replaced as a whole, `group_tags` too. None
-        clears `parent_id` (the group becomes a root) and `device_query_json`. Limits are those of `NewExperienceGroup`.
+        A field that is not given stays as it is; one that is given is replaced as a whole, lists of members and
+        `group_tags` too: `add_members` and `add_tags` keep what others put there. None clears `parent_id` (the group
+        becomes a root) and `device_query_json`. Limits are those of `NewExperienceGroup`.
         When this raises a TransportError or ServerError the change may have been made; to repeat it does no harm.
 
         Raises:
@@ -196,16 +84,78 @@ class ExperienceGroups:
         request = self._endpoint.update_request(group_id, changes)
         return await self._transport.call(request, Deadline(self._transport.timeout))
 
-    async def delete(self, group_id: str) -> None:
+    async def delete(self, group_id: str, *, subtree: bool = False) -> None:
         """Delete a group. Its children go to its parent, or become roots.
+
+        Args:
+            group_id: Its id.
+            subtree: Whether to delete all below it as well, deepest first; nothing above what could not be deleted is.
+                Each group has the client's `timeout`.
 
         Raises:
             NotFoundError: There is no such group, or no such application, and no earlier attempt of this call can have
                 deleted it.
-            TypeError: `group_id` is not text.
-            ValueError: It is not 24 hex digits.
+            TypeError: An argument is of a wrong type.
+            ValueError: `group_id` is not 24 hex digits.
         """
+        check_flag("subtree", subtree)
+        if subtree:
+            await delete_subtree(self._endpoint, check_id("group_id", group_id), self.delete_many)
         await self._endpoint.delete(group_id, Deadline(self._transport.timeout))
+
+    async def add_members(
+        self,
+        group_id: str,
+        *,
+        experience_user_ids: Iterable[str] = (),
+        experience_endpoint_ids: Iterable[str] = (),
+        device_ids: Iterable[str] = (),
+    ) -> ExperienceGroup:
+        """Add users, endpoints and devices to a group, and leave all others in it; returns it as it was read then.
+
+        The API replaces whole lists, so the group is read, written and read again. Calls of one client for one group
+        share readings and writes; where two contradict each other, the later one holds. Against other writers the group
+        is looked at again `RetryPolicy.settle_time` after it was written, and written again if somebody undid it; so a
+        call takes at least as long, unless everything was there before.
+
+        Args:
+            group_id: Its id.
+            experience_user_ids: Ids of users to add.
+            experience_endpoint_ids: Ids of endpoints to add.
+            device_ids: Ids of devices to add.
+
+        Raises:
+            NotFoundError: There is no such group, or no such application.
+            BadRequestError: The server refused the change.
+            RequestTimeoutError: It did not hold within the client's `timeout`; the message says what is missing.
+            TypeError: An argument is of a wrong type.
+            ValueError: An id is not 24 hex digits, or the group would have more than 1,000 members of a kind.
+        """
+        items = (experience_user_ids, experience_endpoint_ids, device_ids)
+        return await self._edit_members(group_id, items, present=True)
+
+    async def remove_members(
+        self,
+        group_id: str,
+        *,
+        experience_user_ids: Iterable[str] = (),
+        experience_endpoint_ids: Iterable[str] = (),
+        device_ids: Iterable[str] = (),
+    ) -> ExperienceGroup:
+        """Remove users, endpoints and devices from a group, and leave all others in it; otherwise as `add_members`."""
+        items = (experience_user_ids, experience_endpoint_ids, device_ids)
+        return await self._edit_members(group_id, items, present=False)
+
+    async def add_tags(self, group_id: str, tags: Mapping[str, str]) -> ExperienceGroup:
+        """Set some group tags, and leave all others as they are; otherwise as `add_members`."""
+        checked = check_changes({"group_tags": tags})["group_tags"]
+        wishes = {("group_tags", key): text for key, text in checked.items()}
+        return await self._editors.edit(self._endpoint, check_id("group_id", group_id), wishes)
+
+    async def remove_tags(self, group_id: str, keys: Iterable[str]) -> ExperienceGroup:
+        """Remove some group tags by their keys, and leave all others as they are; otherwise as `add_members`."""
+        wishes = {("group_tags", check_tag_key("a key", key)): None for key in check_items("keys", keys)}
+        return await self._editors.edit(self._endpoint, check_id("group_id", group_id), wishes)
 
     def create_many(
         self,
@@ -230,15 +180,70 @@ class ExperienceGroups:
             TypeError: `groups` is no iterable, or one group; or `unique_by` is neither of these.
             ValueError: `concurrency` is below 1.
         """
-        if isinstance(groups, str | bytes | Mapping) or not isinstance(groups, Iterable | AsyncIterable):
-            raise TypeError(f"groups must be an iterable or async iterable of groups, not {type(groups).__name__}")
         check_range("concurrency", concurrency, 1)
-        check_flag("ordered", ordered)
         once = None
         if unique_by is not None:
             once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=_GATHER)
         job = CreateMany(self._endpoint, once, concurrency=concurrency)
-        return Batch(Workers(groups, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
+        return self._batch("groups", groups, job, concurrency=concurrency, ordered=ordered)
+
+    def update_many(
+        self,
+        changes: Iterable[Update] | AsyncIterable[Update],
+        *,
+        concurrency: int = 16,
+        ordered: bool = False,
+    ) -> Batch:
+        """Change many groups, some at a time; yields an `Outcome` for each, as `create_many` does.
+
+        Args:
+            changes: Pairs of a group's id and its changes: a mapping, by the names of `update` or of the API, or a
+                function. The function is given the group as it was read a moment before, many in one query, and returns
+                its changes, or None for none. If somebody changes the group meanwhile, it is asked again.
+            concurrency: How many to have under way at a time, 1 or more.
+            ordered: Whether to yield in the order of the input instead of as they complete.
+
+        Raises:
+            TypeError: `changes` is no iterable.
+            ValueError: `concurrency` is below 1.
+        """
+        check_range("concurrency", concurrency, 1)
+        job = UpdateMany(self._endpoint, concurrency=concurrency)
+        return self._batch("changes", changes, job, concurrency=concurrency, ordered=ordered)
+
+    def delete_many(
+        self, group_ids: Iterable[str] | AsyncIterable[str], *, concurrency: int = 16, ordered: bool = False
+    ) -> Batch:
+        """Delete many groups, some at a time; yields an `Outcome` for each, as `create_many` does.
+
+        One that is gone already is `deleted` too. Children of a deleted group go to its parent.
+
+        Args:
+            group_ids: Their ids, pulled as they are needed.
+            concurrency: How many to have under way at a time, 1 or more.
+            ordered: Whether to yield in the order of the input instead of as they complete.
+
+        Raises:
+            TypeError: `group_ids` is no iterable.
+            ValueError: `concurrency` is below 1.
+        """
+        check_range("concurrency", concurrency, 1)
+        job = DeleteMany(self._endpoint)
+        return self._batch("group_ids", group_ids, job, concurrency=concurrency, ordered=ordered)
+
+    def _batch(self, argument: str, items: Any, job: Job[Outcome], *, concurrency: int, ordered: bool) -> Batch:
+        check_flag("ordered", ordered)
+        if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable | AsyncIterable):
+            raise TypeError(f"{argument} must be an iterable or async iterable, not {type(items).__name__}")
+        return Batch(Workers(items, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
+
+    async def _edit_members(self, group_id: str, items: tuple[Iterable[str], ...], *, present: bool) -> ExperienceGroup:
+        wishes = {
+            (field, check_id(f"{field}[{n}]", one).lower()): present
+            for field, ids in zip(MEMBER_FIELDS, items, strict=True)
+            for n, one in enumerate(check_items(field, ids))
+        }
+        return await self._editors.edit(self._endpoint, check_id("group_id", group_id), wishes)
 
 
 def parts_of(groups: object) -> tuple[GroupsEndpoint, KeyLocks]:
@@ -254,27 +259,5 @@ def parts_of(groups: object) -> tuple[GroupsEndpoint, KeyLocks]:
     return groups._endpoint, groups._locks  # noqa: SLF001 - of this module's own class
 
 
-def _id_of(group: ExperienceGroup) -> str:
-    return group.id.lower()
-
-
-def _checked_filter(value: object) -> str:
-    text = "" if value is None else check_text("filter", value)
-    return text if text.strip() else ""
-
-
-def _checked_query(query: object) -> dict[str, Any]:
-    if query is None:
-        return {}
-    if isinstance(query, Query):
-        return query.to_dict()
-    if not isinstance(query, Mapping):
-        raise TypeError(f"query must be a Query or a mapping, not {type(query).__name__}")
-    codec.encode_argument("query", query)  # what is no JSON is an error of this call, not of the first step
-    return copy.deepcopy(dict(query))  # what the caller changes later is no part of it
-
-
-def _checked_choice(argument: str, value: object, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise ValueError(f"{argument} must be one of {', '.join(choices)}, not {value!r}")
-    return choices[choices.index(value)]  # as plain text, should it be a member of an enumeration
+Update = tuple[str, Mapping[str, Any] | Change]
+"""A group's id, and what to change: a mapping, or a function of the group."""

@@ -6,7 +6,8 @@ experienceGroupPatch (API version 1.29.3). Lengths count characters, that is Uni
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Hashable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Generic, NoReturn, TypeAlias, TypedDict, TypeVar
 
@@ -115,8 +116,15 @@ def _group_tags(_message: object, field: Field, value: object) -> None:
 
 
 def _device_query_json(_message: object, field: Field, value: object) -> None:
-    if value is not None:
-        check_text(field.name, value, 0, 8192)
+    if value is None:
+        return
+    text = check_text(field.name, value, 0, 8192)
+    try:
+        query = json.loads(text) if text.strip() else {}
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(f"{field.name} must be a JSON object as text, or a dict: {problem}") from None
+    if not isinstance(query, dict):
+        raise ValueError(f"{field.name} must be a JSON object, not {text[:100]}")  # noqa: TRY004 - its type is text
 
 
 def _parent_id(_message: object, field: Field, value: object) -> None:
@@ -129,6 +137,15 @@ def _parent_id(_message: object, field: Field, value: object) -> None:
 
 def _plain_or_none(value: str | None) -> str | None:
     return None if value is None else plain(value)
+
+
+def _to_query(value: str | Mapping[str, Any] | None) -> str | None:
+    if not isinstance(value, Mapping):
+        return _plain_or_none(value)
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise ValueError(f"device_query_json cannot be written as JSON: {problem}") from None
 
 
 def _to_ids(value: Iterable[str]) -> tuple[str, ...]:
@@ -187,7 +204,8 @@ class NewExperienceGroup:
         device_ids: At most 1,000 ids of devices.
         device_tags: At most 100 tags; each device that carries one belongs to the group.
         group_tags: Keys of 1 to 255 letters, digits, `_` or `-`; values of 1 to 255 characters.
-        device_query_json: An advanced device query as JSON text, at most 8,192 characters.
+        device_query_json: An advanced device query: a JSON object as text of at most 8,192 characters, or a dict, which
+            becomes that text.
         parent_id: Id of the group above; None for a root.
 
     Raises:
@@ -202,7 +220,7 @@ class NewExperienceGroup:
     device_ids: tuple[str, ...] = field(default=(), converter=_to_ids, validator=_ids)
     device_tags: tuple[DeviceTag, ...] = field(default=(), converter=_to_device_tags, validator=_device_tags)
     group_tags: Mapping[str, str] = field(default=FrozenDict(), converter=_to_tags, validator=_group_tags)
-    device_query_json: str | None = field(default=None, converter=_plain_or_none, validator=_device_query_json)
+    device_query_json: str | None = field(default=None, converter=_to_query, validator=_device_query_json)
     parent_id: str | None = field(default=None, converter=_plain_or_none, validator=_parent_id)
 
     def to_dict(self) -> dict[str, Any]:
@@ -222,7 +240,7 @@ class GroupChanges(TypedDict, total=False):
     device_ids: Iterable[str]
     device_tags: Iterable[DeviceTag]
     group_tags: Mapping[str, str]
-    device_query_json: str | None
+    device_query_json: str | Mapping[str, Any] | None
     parent_id: str | None
 
 
@@ -312,3 +330,31 @@ class Page(Generic[T]):
     number: int
     per_page: int
     total_count: int | None = None
+
+
+_CHANGEABLE = tuple(rule.name for rule in attrs.fields(NewExperienceGroup))
+
+
+def comparable(name: str, value: Any) -> Hashable:
+    """Normalise a field's value for comparison: the order and case of ids do not matter."""
+    if name.endswith("_ids"):
+        return frozenset(item.lower() for item in value)
+    if name == "device_tags":
+        return frozenset(value)
+    if name == "description":
+        return value or ""  # Losant takes no null, and says null for none
+    if name == "parent_id":
+        return normal_id(value)
+    return value  # type: ignore[no-any-return]  # text, None, or tags that cannot change
+
+
+def differing(group: ExperienceGroup, other: ExperienceGroup) -> list[str]:
+    """The fields that a client may set in which two readings of a group differ."""
+    return [
+        name for name in _CHANGEABLE if comparable(name, getattr(group, name)) != comparable(name, getattr(other, name))
+    ]
+
+
+def unfulfilled(group: ExperienceGroup, fields: Mapping[str, Any]) -> list[str]:
+    """The fields that a group does not have as they are wanted."""
+    return [name for name, value in fields.items() if comparable(name, getattr(group, name)) != comparable(name, value)]

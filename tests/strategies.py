@@ -1,5 +1,7 @@
 """Hypothesis strategies for the messages of the API."""
 
+import json
+
 from hypothesis import strategies as st
 
 from aiolosant import DeviceTag, NewExperienceGroup
@@ -9,6 +11,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=40)
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 tag_keys = st.from_regex(r"[0-9a-zA-Z_-]{1,20}", fullmatch=True)
 tag_values = names
+queries = st.dictionaries(texts, texts, max_size=3).map(json.dumps)
 device_tags = st.builds(DeviceTag, key=st.none() | tag_keys, value=st.none() | tag_values)
 new_groups = st.builds(
     NewExperienceGroup,
@@ -19,6 +22,6 @@ new_groups = st.builds(
     device_ids=st.lists(ids, max_size=3),
     device_tags=st.lists(device_tags, max_size=3),
     group_tags=st.dictionaries(tag_keys, tag_values, max_size=3),
-    device_query_json=st.none() | texts,
+    device_query_json=st.none() | queries,
     parent_id=st.none() | ids,
 )

@@ -142,7 +142,7 @@ async def test_a_batch_is_walked_once(losant: LosantClient) -> None:
             await batch.report()
     with pytest.raises(RuntimeError, match="iterated over only once"):
         aiter(batch)
-    assert await batch.report() == BatchReport(30, 0, (), ())
+    assert await batch.report() == BatchReport(created=30)
 
 
 async def test_the_report_drains_the_batch(losant: LosantClient) -> None:

@@ -56,7 +56,7 @@ def test_an_error_that_carries_a_report_of_itself_pickles() -> None:
     """A batch's error holds the batch's report, whose outcomes hold the error again."""
     error = make(errors.AuthenticationError)
     outcome = aiolosant.Outcome(0, aiolosant.NewExperienceGroup("a"), None, error, "failed")
-    error.report = aiolosant.BatchReport(0, 0, (outcome,), ())
+    error.report = aiolosant.BatchReport(failed=(outcome,))
     twin = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert twin.report.failed[0].error is twin
 

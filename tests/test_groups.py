@@ -152,8 +152,10 @@ async def test_ids_are_checked_before_they_reach_a_path(emulator: Emulator, losa
             losant.application(bad)
     with pytest.raises(TypeError, match="group_id must be text, not int"):
         await groups.get(5)  # type: ignore[arg-type]  # it is what the test is about
-    with pytest.raises(TypeError, match="group must be a NewExperienceGroup, not dict"):
-        await groups.create({"name": "a"})  # type: ignore[arg-type]  # as above
+    with pytest.raises(TypeError, match="group must be a NewExperienceGroup or a mapping, not str"):
+        await groups.create("a")  # type: ignore[arg-type]  # as above
+    with pytest.raises(ValueError, match="nme"):
+        await groups.create({"nme": "a"})
     assert emulator.requests == []
 
 

@@ -1,6 +1,7 @@
 """The limits that the models hold."""
 
 import copy
+import json
 import pickle
 from typing import Any
 
@@ -39,7 +40,11 @@ BEYOND: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"group_tags": {"a": 1}}, TypeError, r"group_tags\['a'\] must be text"),
     ({"group_tags": [("a", "b")]}, TypeError, "group_tags must be a mapping, not list"),
     ({"device_query_json": "x" * 8193}, ValueError, "device_query_json must have 0 to 8192"),
-    ({"device_query_json": {}}, TypeError, "device_query_json must be text"),
+    ({"device_query_json": 5}, TypeError, "device_query_json must be text"),
+    ({"device_query_json": "[]"}, ValueError, "device_query_json must be a JSON object, not \\[\\]"),
+    ({"device_query_json": "{"}, ValueError, "device_query_json must be a JSON object as text, or a dict"),
+    ({"device_query_json": {"a": {1}}}, ValueError, "device_query_json cannot be written as JSON"),
+    ({"device_query_json": {"a": "x" * 8192}}, ValueError, "device_query_json must have 0 to 8192"),
     ({"parent_id": "root"}, ValueError, "parent_id must be 24 hex digits, not 'root'"),
     ({"parent_id": 5}, TypeError, "parent_id must be text"),
 ]
@@ -71,7 +76,8 @@ def test_what_breaks_a_limit_cannot_be_changed(fields: dict[str, Any], kind: typ
         {"device_ids": (n for n in [ID] * 1000)},
         {"device_tags": [DeviceTag("a" * 255, "b" * 255)] * 100},
         {"group_tags": {"a" * 255: "b" * 255}},
-        {"device_query_json": "x" * 8192},
+        {"device_query_json": json.dumps("x" * 8184).join(('{"":', "}"))},
+        {"device_query_json": {"name": "Köln"}},
         {"parent_id": "ABCDEF0123456789abcdef01"},
     ],
 )

@@ -1,4 +1,4 @@
-"""`Batch`: the async iterator of outcomes that `create_many` returns."""
+"""`Batch`: the async iterator of outcomes that `create_many` and its kin return."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class OutcomeIterator(Closable, Generic[O]):
 
 
 class Batch(Outcomes[Outcome]):
-    """Outcomes of concurrent creates, as they complete or in the order of the input; an async iterator, walked once.
+    """Outcomes of concurrent writes, as they complete or in the order of the input: an async iterator, walked once.
 
     Nothing is pulled or sent before the first outcome is asked for. What fails one item is its outcome; what would fail
     every item, and an error of the input itself, stops the batch: nothing more is pulled, what is on the wire ends and

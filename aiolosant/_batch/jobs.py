@@ -1,39 +1,96 @@
-"""What `create_many` does with each item."""
+"""What `create_many`, `update_many` and `delete_many` do with each item."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from .._http import codec
 from .._http.endpoint import GroupsEndpoint
-from ..models import NewExperienceGroup
+from .._validation import check_id
+from ..errors import (
+    AuthenticationError,
+    ConfigurationError,
+    LosantError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+)
+from ..models import ExperienceGroup, NewExperienceGroup, differing, unfulfilled
 from .exactly_once import ExactlyOnce
-from .lookup import MOST_KEYS
+from .lookup import MOST_KEYS, Lookups
 from .outcome import BatchReport, Outcome
 from .workers import GaveUp, Item, Permit
 
 _AHEAD = 8
+# Seconds that a reading waits for an asynchronous input to give more groups to share it with.
+_GATHER = 0.01
+# Errors that every further item would get too.
+FATAL = (AuthenticationError, PermissionDeniedError, ConfigurationError)
 
 
-class CreateMany:
+class _GroupJob:
+    """What the jobs share: outcomes and their counts.
+
+    Args:
+        endpoint: Makes the requests.
+
+    Attributes:
+        ahead: How many items to pull beyond those under way.
+        fatal: Errors of an item that end the batch.
+    """
+
+    ahead = _AHEAD
+    fatal: tuple[type[LosantError], ...] = FATAL
+
+    def __init__(self, endpoint: GroupsEndpoint) -> None:
+        self._endpoint = endpoint
+        self._transport = endpoint.transport
+        self._counts = {"created": 0, "existing": 0, "updated": 0, "deleted": 0}
+        self._others: dict[str, list[Outcome]] = {"failed": [], "unknown": []}
+        self._application_is_there = False
+
+    def gave_up(self, item: Item, error: BaseException, status: GaveUp) -> Outcome:
+        """Return the outcome of an item that did not go well."""
+        outcome = Outcome(item.index, item.given, None, error, status)
+        self._others[status].append(outcome)
+        return outcome
+
+    def report(self) -> BatchReport:
+        """Return what has become of the items so far."""
+        return BatchReport(**self._counts, failed=tuple(self._others["failed"]), unknown=tuple(self._others["unknown"]))
+
+    def close(self) -> None:
+        """Let go of what is kept for items to come."""
+
+    async def _check_application(self) -> None:
+        """Raise the 404 of an application that is not there: that of a group says nothing about the other items."""
+        if not self._application_is_there:
+            try:
+                await self._endpoint.fetch_page({}, {}, 0, 1)
+            except NotFoundError as error:
+                error.ends_batch = True
+                raise
+            self._application_is_there = True
+
+
+class CreateMany(_GroupJob):
     """The job of `create_many`.
 
     Args:
         endpoint: Makes the requests.
         once: Creates what must be there only once; None if nothing tells groups apart.
         concurrency: How many creates are under way at a time.
-
-    Attributes:
-        ahead: How many items to pull beyond those under way.
     """
 
+    fatal: tuple[type[LosantError], ...] = (*FATAL, NotFoundError)  # it gets a 404 only if the application is unknown
+
     def __init__(self, endpoint: GroupsEndpoint, once: ExactlyOnce | None, *, concurrency: int) -> None:
-        self._endpoint = endpoint
+        super().__init__(endpoint)
         self._once = once
         self._seen: set[bytes] = set()
-        self._counts = {"created": 0, "existing": 0}
-        self._others: dict[str, list[Outcome]] = {"failed": [], "unknown": []}
         # As many as one lookup can hold, and those that have given up their permit while they are being settled.
         self.ahead = _AHEAD + (max(MOST_KEYS, 4 * concurrency) if once else 0)
 
@@ -59,7 +116,7 @@ class CreateMany:
         """Create the group."""
         if self._once is None:
             request = self._endpoint.create_request(item.group)
-            group, is_new = await self._endpoint.transport.call(request, permit.deadline, permit.sent), True
+            group, is_new = await self._transport.call(request, permit.deadline, permit.sent), True
         else:
             created = await self._once.create(item.group, item.key, permit)
             group, is_new = created.group, created.is_new
@@ -67,20 +124,137 @@ class CreateMany:
         self._counts[outcome.status] += 1
         return outcome
 
-    def gave_up(self, item: Item, error: BaseException, status: GaveUp) -> Outcome:
-        """Return the outcome of an item that was not created."""
-        outcome = Outcome(item.index, item.given, None, error, status)
-        self._others[status].append(outcome)
-        return outcome
-
-    def report(self) -> BatchReport:
-        """Return what has become of the items so far."""
-        return BatchReport(**self._counts, failed=tuple(self._others["failed"]), unknown=tuple(self._others["unknown"]))
-
     def close(self) -> None:
         """Look up nothing more."""
         if self._once is not None:
             self._once.lookups.close()
+
+
+Change = Callable[[ExperienceGroup], Mapping[str, Any] | None]
+"""What a group is to be changed to, given the group as it is; None or nothing to leave it as it is."""
+
+
+class UpdateMany(_GroupJob):
+    """The job of `update_many`: items are pairs of a group's id and its changes, or a function that returns them.
+
+    Args:
+        endpoint: Makes the requests.
+        concurrency: How many updates are under way at a time.
+    """
+
+    def __init__(self, endpoint: GroupsEndpoint, *, concurrency: int) -> None:
+        super().__init__(endpoint)
+        self._readings: Lookups[str, ExperienceGroup | None] = Lookups(
+            endpoint.find_by_ids, endpoint.transport, gather=_GATHER
+        )
+        self.ahead = max(MOST_KEYS, 4 * concurrency)
+
+    def accept(self, item: Item) -> None:
+        """Check the pair.
+
+        Raises:
+            TypeError: It is none, or its changes are neither a mapping nor a function.
+            ValueError: The id is none, or a change breaks a limit.
+        """
+        if not isinstance(item.given, tuple | list) or len(item.given) != 2:
+            raise TypeError(f"an item must be a pair of an id and changes, not {type(item.given).__name__}")
+        group_id, changes = item.given
+        item.key = check_id("group_id", group_id).lower()
+        if callable(changes):
+            self._readings.expect(item.key)
+        elif isinstance(changes, Mapping):
+            item.group = self._endpoint.update_request(item.key, codec.to_changes(changes))
+        else:
+            raise TypeError(f"changes must be a mapping or a function, not {type(changes).__name__}")
+
+    async def do(self, item: Item, permit: Permit) -> Outcome:
+        """Update the group."""
+        try:
+            if item.group is None:
+                group = await self._change(item.key, item.given[1], permit)
+            else:
+                group = await self._transport.call(item.group, permit.deadline, permit.sent)
+        except NotFoundError:
+            await self._check_application()
+            raise
+        except _FunctionError as error:
+            return self.gave_up(item, error.cause, "failed")
+        self._counts["updated"] += 1
+        return Outcome(item.index, item.given, group, None, "updated")
+
+    def close(self) -> None:
+        """Read nothing more."""
+        self._readings.close()
+
+    async def _change(self, group_id: str, function: Change, permit: Permit) -> ExperienceGroup:
+        group = await permit.deadline.wait_for_turn(self._readings.find(group_id))
+        while True:
+            if group is None:
+                path = f"{self._endpoint.path}/{group_id}"
+                raise NotFoundError(404, "NotFound", "the group is not there", "GET", path, attempts=1)
+            try:
+                changes = codec.to_changes(function(group) or {})
+                if not changes:
+                    return group
+                check = functools.partial(self._check_unchanged, group, changes)
+                request = self._endpoint.update_request(group.id, changes, check)
+            except Exception as error:
+                raise _FunctionError(error) from error
+            try:
+                return await self._transport.call(request, permit.deadline, permit.sent)
+            except _ReadAgainError as news:
+                if news.group is not None and news.is_done:
+                    return news.group
+                if permit.sent.in_doubt:
+                    raise OutcomeUnknownError("it may have been done, and somebody has changed it since") from None
+                group = news.group  # and decide anew
+
+    async def _check_unchanged(self, before: ExperienceGroup, changes: Mapping[str, Any]) -> None:
+        """Raise what has become of a group, if it is not what its changes were made for: before they are resent."""
+        now = await self._readings.find_anew(before.id.lower())
+        if now is not None and not unfulfilled(now, changes):
+            raise _ReadAgainError(now, is_done=True)
+        if now is None or differing(before, now):
+            raise _ReadAgainError(now, is_done=False)
+
+
+class DeleteMany(_GroupJob):
+    """The job of `delete_many`: items are ids."""
+
+    def accept(self, item: Item) -> None:
+        """Check the id.
+
+        Raises:
+            TypeError: It is not text.
+            ValueError: It is not 24 hex digits.
+        """
+        item.key = check_id("group_id", item.given)
+
+    async def do(self, item: Item, permit: Permit) -> Outcome:
+        """Delete the group. One that is gone already is fine."""
+        try:
+            await self._endpoint.delete(item.key, permit.deadline, permit.sent)
+        except NotFoundError:
+            await self._check_application()
+        self._counts["deleted"] += 1
+        return Outcome(item.index, item.given, None, None, "deleted")
+
+
+class _FunctionError(Exception):
+    """Carries what a function of the caller's raised past the handling of errors of requests."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class _ReadAgainError(Exception):
+    """Ends a call whose changes were made for a group that is another by now, or has them already."""
+
+    def __init__(self, group: ExperienceGroup | None, *, is_done: bool) -> None:
+        super().__init__(group)
+        self.group = group
+        self.is_done = is_done
 
 
 def to_new_group(item: object) -> NewExperienceGroup:

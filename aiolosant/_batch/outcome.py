@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
 
-from ..models import ExperienceGroup, NewExperienceGroup
+from ..models import ExperienceGroup
 
-Status = Literal["created", "existing", "failed", "unknown"]
+Status = Literal["created", "existing", "updated", "deleted", "failed", "unknown"]
 
 
 @attrs.frozen
@@ -19,22 +18,22 @@ class Outcome:
     Attributes:
         index: Position of the item in the input, from 0.
         request: The item as it was given.
-        group: The group that is there now; None unless `ok`.
-        error: Why there is none; None if `ok`.
-        status: `created`; `existing`, if it was there before; `failed`, if this create surely did not happen; or
-            `unknown`.
+        group: The group that is there now; None unless `ok`, and after a delete.
+        error: What went wrong; None if `ok`.
+        status: `created`; `existing`, if it was there before; `updated`; `deleted`, also if it was gone before;
+            `failed`, if this item was surely not done; or `unknown`.
     """
 
     index: int
-    request: NewExperienceGroup | Mapping[str, Any]
+    request: Any
     group: ExperienceGroup | None
     error: BaseException | None
     status: Status
 
     @property
     def ok(self) -> bool:
-        """Whether the group is there."""
-        return self.status in ("created", "existing")
+        """Whether all is as it was wanted."""
+        return self.status not in ("failed", "unknown")
 
 
 @attrs.frozen
@@ -44,11 +43,15 @@ class BatchReport:
     Attributes:
         created: How many groups were made.
         existing: How many were there before.
-        failed: The outcomes of those that surely were not made, in the order of their completion.
+        updated: How many were changed.
+        deleted: How many were deleted, or gone before.
+        failed: The outcomes of those that surely were not done, in the order of their completion.
         unknown: The outcomes of those of which nobody knows.
     """
 
-    created: int
-    existing: int
-    failed: tuple[Outcome, ...]
-    unknown: tuple[Outcome, ...]
+    created: int = 0
+    existing: int = 0
+    updated: int = 0
+    deleted: int = 0
+    failed: tuple[Outcome, ...] = ()
+    unknown: tuple[Outcome, ...] = ()

@@ -21,13 +21,10 @@ from .._http.deadline import Deadline
 from .._http.transport import Sent, Transport, locate
 from ..errors import (
     ApiError,
-    AuthenticationError,
     ConfigurationError,
     DuplicateGroupError,
     LosantError,
-    NotFoundError,
     OutcomeUnknownError,
-    PermissionDeniedError,
     TransportError,
 )
 
@@ -44,10 +41,6 @@ class AnyOutcome(Protocol):
 
 
 O = TypeVar("O", bound=AnyOutcome)  # noqa: E741 - one letter, as type variables have
-
-# Errors that every further item would get too, so that they stop the batch. A create gets a 404 only if the application
-# is unknown.
-_FATAL = (AuthenticationError, PermissionDeniedError, NotFoundError, ConfigurationError)
 
 
 @attrs.define
@@ -109,9 +102,11 @@ class Job(Protocol[O_co]):
 
     Attributes:
         ahead: How many items to pull beyond those under way.
+        fatal: Errors of an item that every further item would get too, so that they end the batch.
     """
 
     ahead: int
+    fatal: tuple[type[LosantError], ...]
 
     def accept(self, item: Item) -> None:
         """Check an item as it is pulled. What it raises fails the item."""
@@ -363,7 +358,7 @@ class Workers(Generic[O]):
             return True
         if isinstance(error, ApiError) and (error.retry_after or 0) > self._transport.retry.max_pause:
             return True
-        return isinstance(error, _FATAL)
+        return isinstance(error, self.job.fatal)
 
 
 def _status_of(error: BaseException, sent: Sent) -> GaveUp:

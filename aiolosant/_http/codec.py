@@ -143,6 +143,24 @@ def to_object(message: NewExperienceGroup | ExperienceGroup | DeviceTag) -> dict
     return _converter().unstructure(message)  # type: ignore[no-any-return]  # cattrs cannot say
 
 
+def to_changes(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return changes by the models' names, given those or the API's; device tags may be mappings.
+
+    Raises:
+        TypeError: A name is not text.
+        ValueError: One field is named in both ways, or a device tag has another part than `key` and `value`.
+    """
+    changes: dict[str, Any] = {}
+    for given, value in mapping.items():
+        if not isinstance(given, str):
+            raise TypeError(f"a name of a field must be text, not {type(given).__name__}")
+        name = FIELDS.get(given, given)
+        if name in changes:
+            raise ValueError(f"{name} is given twice")
+        changes[name] = _device_tags(value) if name == "device_tags" else value
+    return changes
+
+
 def changes_to_object(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the changes of an update as the API writes them: every field that is given, empty or not."""
     return {camel(name): _converter().unstructure(value) for name, value in changes.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from .._validation import check_id
@@ -75,6 +75,13 @@ class GroupsEndpoint:
             f"the list makes no progress: {page.total_count} groups are behind {last or 'the start'}, and none comes"
         )
         raise ResponseFormatError(message, method="GET", path=self.path, attempts=1)
+
+    async def find_by_ids(self, group_ids: Sequence[str]) -> dict[str, ExperienceGroup | None]:
+        """Return groups by their ids in lower case, None for those that are not there; at most 100 at a time."""
+        found: dict[str, ExperienceGroup | None] = {group_id.lower(): None for group_id in group_ids}
+        for group in await self.find_all({"id": {"$in": list(found)}}):
+            found[group.id.lower()] = group
+        return found
 
     async def get(self, group_id: str, deadline: Deadline, params: Params | None = None) -> ExperienceGroup:
         """Return one group."""

@@ -39,6 +39,7 @@ class Sent:
         met_stale: Whether one of them failed over a connection that may have been dead already.
         on_wire: Whether an attempt is under way.
         in_doubt: Whether an attempt may have been applied without a response that says so.
+        error: What went wrong with the last attempt that is followed by another; None if there is none.
     """
 
     attempts: int = 0
@@ -48,6 +49,7 @@ class Sent:
     met_stale: bool = False
     on_wire: bool = False
     in_doubt: bool = False
+    error: LosantError | None = None
 
     @property
     def counted(self) -> int:
@@ -180,6 +182,7 @@ class Transport:
             if not await self._back_off(request, response, deadline, sent):
                 return response
             if request.precondition is not None:
+                sent.error = response.error
                 await deadline.wait_for_turn(request.precondition())
                 urgent = True
 

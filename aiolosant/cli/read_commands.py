@@ -12,7 +12,8 @@ import typer
 
 from aiolosant._forest import Forest
 from aiolosant._http import codec
-from aiolosant.groups import ExperienceGroups, SortField
+from aiolosant.group_reads import SortField
+from aiolosant.groups import ExperienceGroups
 from aiolosant.models import ExperienceGroup
 from aiolosant.reconcile import RecordWriter
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
 from .._batch.batch import Outcomes
 from .._batch.exactly_once import ExactlyOnce
-from .._batch.lookup import MOST_KEYS
+from .._batch.jobs import FATAL
+from .._batch.lookup import MOST_KEYS, Lookups
 from .._batch.workers import GaveUp, Item, Permit, Workers
-from .._http.deadline import Deadline
 from .._http.endpoint import GroupsEndpoint
 from .._validation import check_range
 from ..errors import LosantError, NotFoundError, OutcomeUnknownError
 from ..groups import ExperienceGroups, parts_of
 from ..identity import ByName, ByTag, without_id
-from ..models import ExperienceGroup, FrozenDict, NewExperienceGroup
+from ..models import ExperienceGroup, FrozenDict, NewExperienceGroup, differing, unfulfilled
 from .plan import Change, ChangeOutcome, Plan
-from .planner import comparable, differing
 from .schedule import Schedule, Step
 
 # Seconds that a lookup waits for others to share its query.
@@ -30,7 +29,8 @@ def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> App
     """Carry out a plan; yields a `ChangeOutcome` for each change as it completes.
 
     A group is created or moved as soon as its own parent is in place. Creates are exactly-once, by the plan's
-    `match_by`. Before an update or a delete the group is read again, and left alone if somebody has changed it. Deletes
+    `match_by`. Before an update or a delete the group is read again, many in one query, and left alone if somebody has
+    changed it; that reading is at most a second old, or as old as twenty requests take at the server's pace. Deletes
     come last, and only if all else went well. What is interrupted is resumed by a new plan.
 
     Args:
@@ -107,7 +107,10 @@ class _ApplyJob:
 
     Attributes:
         ahead: How many steps to pull beyond those under way.
+        fatal: Errors of a step that end the run. A 404 tells that the application is gone.
     """
+
+    fatal: tuple[type[LosantError], ...] = (*FATAL, NotFoundError)
 
     def __init__(
         self, endpoint: GroupsEndpoint, plan: Plan, steps: _Steps, once: ExactlyOnce, *, concurrency: int
@@ -118,11 +121,16 @@ class _ApplyJob:
         self._steps = steps
         self._once = once
         self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by index, and whether this very run made it
+        self._readings: Lookups[str, ExperienceGroup | None] = Lookups(
+            endpoint.find_by_ids, endpoint.transport, gather=_GATHER
+        )
         self.ahead = max(MOST_KEYS, 4 * concurrency)
         for index in steps.by_urgency():
-            key = self._key_ahead(plan.changes[index])
-            if key is not None:
+            change = plan.changes[index]
+            if (key := self._key_ahead(change)) is not None:
                 once.lookups.expect(key)
+            if change.group_id is not None:
+                self._readings.expect(change.group_id.lower())
 
     def accept(self, item: Item) -> None:
         """Let the change with the longest chain of changes behind it begin first."""
@@ -149,6 +157,7 @@ class _ApplyJob:
     def close(self) -> None:
         """Look up nothing more."""
         self._once.lookups.close()
+        self._readings.close()
 
     def _key_ahead(self, change: Change) -> Any:
         """Return the key by which a create can be looked up before its parent is there; None if there is none."""
@@ -162,6 +171,8 @@ class _ApplyJob:
         if step.obstacle is not None:
             if (key := self._key_ahead(change)) is not None:
                 self._once.lookups.forget(key)
+            if change.group_id is not None:
+                self._readings.forget(change.group_id.lower())
             return ChangeOutcome(change, "skipped", None, _SkippedError(step.obstacle))
         acts = {"create": self._create, "update": self._update, "delete": self._delete}
         try:
@@ -195,12 +206,12 @@ class _ApplyJob:
         fields = dict(change.fields)
         if change.parent is not None:
             fields["parent_id"] = self._made[change.parent][0].id
-        now = await self._unchanged(change, fields)
+        now = await permit.deadline.wait_for_turn(self._unchanged(change, fields, self._readings.find))
         if now is None:
             raise _StaleError("somebody has deleted the group since the plan was made")
         if not _other_than_wanted(change, fields, now):
             return now, False
-        check = functools.partial(self._unchanged, change, fields)
+        check = functools.partial(self._unchanged, change, fields, self._readings.find_anew)
         request = self._endpoint.update_request(now.id, fields, check)
         try:
             return await self._transport.call(request, permit.deadline, permit.sent), True
@@ -208,17 +219,19 @@ class _ApplyJob:
             raise _StaleError("somebody has deleted the group meanwhile", attempts=permit.sent.attempts) from None
 
     async def _delete(self, step: Step, permit: Permit) -> tuple[ExperienceGroup | None, bool]:
-        check = functools.partial(self._unchanged, step.change, {})
-        now = await check()
+        now = await permit.deadline.wait_for_turn(self._unchanged(step.change, {}, self._readings.find))
         if now is None:
             return None, False
+        check = functools.partial(self._unchanged, step.change, {}, self._readings.find_anew)
         try:
             await self._endpoint.delete(now.id, permit.deadline, permit.sent, check)
         except NotFoundError:
             return None, False
         return None, True
 
-    async def _unchanged(self, change: Change, fields: Mapping[str, Any]) -> ExperienceGroup | None:
+    async def _unchanged(
+        self, change: Change, fields: Mapping[str, Any], read: Callable[[str], Awaitable[ExperienceGroup | None]]
+    ) -> ExperienceGroup | None:
         """Read the group again, before its change is sent and before each time that it is sent again.
 
         Returns None if it was deleted. Raises `_StaleError` if it matches neither what the plan was made from nor what
@@ -227,9 +240,8 @@ class _ApplyJob:
         before = change.current
         if before is None or change.group_id is None:
             raise TypeError(f"{change.action} of a plan without the group that it is about")
-        try:
-            now = await self._endpoint.get(change.group_id, Deadline(self._transport.timeout, patient=True))
-        except NotFoundError:
+        now = await read(change.group_id.lower())
+        if now is None:
             return None
         others = _other_than_wanted(change, fields, now)
         if changed := [name for name in differing(before, now) if name not in fields or name in others]:
@@ -241,4 +253,4 @@ def _other_than_wanted(change: Change, fields: Mapping[str, Any], group: Experie
     """Return the fields that a group does not have as a change wants them."""
     if change.merges_tags and "group_tags" in fields:
         fields = {**fields, "group_tags": FrozenDict({**group.group_tags, **fields["group_tags"]})}
-    return [name for name, value in fields.items() if comparable(name, getattr(group, name)) != comparable(name, value)]
+    return unfulfilled(group, fields)

@@ -15,33 +15,11 @@ import attrs
 from .._forest import Forest
 from ..errors import PlanError
 from ..identity import ById, ByTag, MatchBy, without_id
-from ..models import ExperienceGroup, FrozenDict, NewExperienceGroup, normal_id
+from ..models import ExperienceGroup, FrozenDict, comparable, normal_id
 from .plan import Change, Plan, Record
 
 Node = str | int
 """A live group, by its id; or the place of a record that has none yet."""
-
-COMPARED = tuple(field.name for field in attrs.fields(NewExperienceGroup))
-
-
-def comparable(name: str, value: Any) -> Hashable:
-    """Normalise a field's value for comparison: the order and case of ids do not matter."""
-    if name.endswith("_ids"):
-        return frozenset(item.lower() for item in value)
-    if name == "device_tags":
-        return frozenset(value)
-    if name == "description":
-        return value or ""  # Losant takes no null, and says null for none
-    if name == "parent_id":
-        return normal_id(value)
-    return value  # type: ignore[no-any-return]  # text, None, or tags that cannot change
-
-
-def differing(group: ExperienceGroup, other: ExperienceGroup) -> list[str]:
-    """The fields in which two readings of a group differ."""
-    return [
-        name for name in COMPARED if comparable(name, getattr(group, name)) != comparable(name, getattr(other, name))
-    ]
 
 
 def compare(

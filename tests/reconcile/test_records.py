@@ -162,7 +162,7 @@ groups = st.builds(
     device_ids=st.lists(own.ids, max_size=3).map(tuple),
     device_tags=st.lists(own.device_tags.filter(lambda tag: tag.key or tag.value), max_size=3).map(tuple),
     group_tags=st.dictionaries(own.tag_keys, own.tag_values, max_size=3),
-    device_query_json=st.none() | own.texts,
+    device_query_json=st.none() | own.queries,
     parent_id=st.none() | own.ids,
 )
 

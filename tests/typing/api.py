@@ -67,7 +67,7 @@ async def writes(losant: LosantClient) -> None:
 
     await groups.update("id", nmae="new")  # type: ignore[call-arg]
     await groups.update("id", name=None)  # type: ignore[arg-type]
-    await groups.create({"name": "a"})  # type: ignore[arg-type]
+    await groups.create("a")  # type: ignore[arg-type]
     new.name = "other"  # type: ignore[misc]
 
 
