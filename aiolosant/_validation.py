@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 
 _ID = re.compile(r"[A-Fa-f0-9]{24}")
@@ -112,3 +112,16 @@ def check_items(argument: str, items: object) -> Iterable[Any]:
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
         raise TypeError(f"{argument} must be several texts, not {type(items).__name__}")
     return items
+
+
+def check_batch(argument: str, items: object, concurrency: object, ordered: object) -> None:
+    """Check what every batch takes: an iterable, how many items are under way at a time, and a flag.
+
+    Raises:
+        TypeError: One is of a wrong type.
+        ValueError: `concurrency` is below 1.
+    """
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable | AsyncIterable):
+        raise TypeError(f"{argument} must be an iterable or async iterable, not {type(items).__name__}")
+    check_range("concurrency", concurrency, 1)
+    check_flag("ordered", ordered)

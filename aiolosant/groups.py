@@ -11,12 +11,11 @@ from ._batch.exactly_once import ExactlyOnce
 from ._batch.jobs import Change, CreateMany, DeleteMany, UpdateMany, to_new_group
 from ._batch.key_locks import KeyLocks
 from ._batch.members import MEMBER_FIELDS, GroupEditors
-from ._batch.outcome import Outcome
 from ._batch.subtree import delete_subtree
-from ._batch.workers import Job, Permit, Workers
+from ._batch.workers import Permit, Workers
 from ._http.deadline import Deadline
 from ._http.endpoint import GroupsEndpoint
-from ._validation import check_flag, check_id, check_items, check_range, check_tag_key
+from ._validation import check_batch, check_flag, check_id, check_items, check_tag_key
 from .group_reads import GroupReads
 from .identity import Identity
 from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, check_changes
@@ -180,12 +179,12 @@ class ExperienceGroups(GroupReads):
             TypeError: `groups` is no iterable, or one group; or `unique_by` is neither of these.
             ValueError: `concurrency` is below 1.
         """
-        check_range("concurrency", concurrency, 1)
+        check_batch("groups", groups, concurrency, ordered)
         once = None
         if unique_by is not None:
             once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=_GATHER)
         job = CreateMany(self._endpoint, once, concurrency=concurrency)
-        return self._batch("groups", groups, job, concurrency=concurrency, ordered=ordered)
+        return Batch(Workers(groups, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
 
     def update_many(
         self,
@@ -207,9 +206,9 @@ class ExperienceGroups(GroupReads):
             TypeError: `changes` is no iterable.
             ValueError: `concurrency` is below 1.
         """
-        check_range("concurrency", concurrency, 1)
+        check_batch("changes", changes, concurrency, ordered)
         job = UpdateMany(self._endpoint, concurrency=concurrency)
-        return self._batch("changes", changes, job, concurrency=concurrency, ordered=ordered)
+        return Batch(Workers(changes, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
 
     def delete_many(
         self, group_ids: Iterable[str] | AsyncIterable[str], *, concurrency: int = 16, ordered: bool = False
@@ -227,15 +226,9 @@ class ExperienceGroups(GroupReads):
             TypeError: `group_ids` is no iterable.
             ValueError: `concurrency` is below 1.
         """
-        check_range("concurrency", concurrency, 1)
+        check_batch("group_ids", group_ids, concurrency, ordered)
         job = DeleteMany(self._endpoint)
-        return self._batch("group_ids", group_ids, job, concurrency=concurrency, ordered=ordered)
-
-    def _batch(self, argument: str, items: Any, job: Job[Outcome], *, concurrency: int, ordered: bool) -> Batch:
-        check_flag("ordered", ordered)
-        if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable | AsyncIterable):
-            raise TypeError(f"{argument} must be an iterable or async iterable, not {type(items).__name__}")
-        return Batch(Workers(items, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
+        return Batch(Workers(group_ids, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
 
     async def _edit_members(self, group_id: str, items: tuple[Iterable[str], ...], *, present: bool) -> ExperienceGroup:
         wishes = {
