@@ -5,12 +5,13 @@
             print(group.name)
 
 `LosantClient` owns the session; its `experience_groups` are the verbs (`ExperienceGroups`): `list`, `scan`, `get`,
-`create`, `create_many`, `update` and `delete`. What is sent is a `NewExperienceGroup`, what comes back an
-`ExperienceGroup`. `by_name`, `by_tag` and `by_id` say what makes two groups the same, `Q` builds advanced queries,
-`RetryPolicy` says how persistent to be, and every error is a `LosantError`.
+`create`, `update`, `delete`, `add_members`, and `create_many` and its kin. What is sent is a `NewExperienceGroup`,
+what comes back an `ExperienceGroup`. `by_name`, `by_tag` and `by_id` say what makes two groups the same, `Q` builds
+advanced queries, `RetryPolicy` says how persistent to be, and every error is a `LosantError`.
 
-Migrations are in `aiolosant.reconcile`, an embedded Losant is in `aiolosant.emulator`, fixtures for tests are in
-`aiolosant.pytest_plugin`. The API itself: https://docs.losant.com/rest-api/experience-groups/
+What can be observed is in `aiolosant.events`, migrations are in `aiolosant.reconcile`, an embedded Losant is in
+`aiolosant.emulator`, fixtures for tests are in `aiolosant.pytest_plugin`. The API itself:
+https://docs.losant.com/rest-api/experience-groups/
 """
 
 from ._batch.batch import Batch
@@ -38,6 +39,7 @@ from .errors import (
     ServerError,
     TransportError,
 )
+from .events import Stats
 from .groups import ExperienceGroups
 from .identity import Identity, MatchBy, by_id, by_name, by_tag
 from .models import DeviceTag, ExperienceGroup, GroupChanges, NewExperienceGroup, Page
@@ -78,6 +80,7 @@ __all__ = [
     "ResponseFormatError",
     "RetryPolicy",
     "ServerError",
+    "Stats",
     "TokenProvider",
     "TransportError",
     "by_id",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import os
 import sys
-import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import aiohttp
-from yarl import URL
 
+from ._addresses import checked_base_url, checked_method, checked_params, checked_path, checked_user_agent
 from ._batch.key_locks import KeyLocks
 from ._batch.members import GroupEditors
 from ._http import codec
@@ -21,6 +19,7 @@ from ._http.auth import Auth, TokenProvider
 from ._http.connections import Connections
 from ._http.deadline import Deadline
 from ._http.endpoint import GroupsEndpoint
+from ._http.observer import Observer
 from ._http.request import IDEMPOTENT, Request
 from ._http.retry import RetryPolicy
 from ._http.throttle import Throttle
@@ -28,8 +27,9 @@ from ._http.transport import Transport
 from ._paging.numbered import paginated
 from ._paging.offset import AnyList, ListAnswer
 from ._paging.paginator import Paginator
-from ._validation import check_flag, check_id, check_range, check_seconds, check_text
+from ._validation import check_flag, check_id, check_range, check_seconds
 from .errors import ConfigurationError
+from .events import Event, Stats
 from .groups import ExperienceGroups
 
 
@@ -55,6 +55,10 @@ class LosantClient:
         allow_http: Whether the token may go over plain http to another machine.
         trust_env: Whether to use the proxies that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`). A
             `.netrc` is never read. A session of yours has its own say.
+        max_rate: The most requests a second, of all calls together; None for as many as the server takes.
+        user_agent: What your program calls itself, such as `portal/1.2`; it is put before our own in the `User-Agent`.
+        on_event: Called with what happens, as objects of `aiolosant.events`, in the event loop; it must not block. What
+            it raises is logged and harms nothing.
 
     Raises:
         ConfigurationError: `base_url` is plain http to another machine, `session` has an `auth=`, or the environment
@@ -79,6 +83,9 @@ class LosantClient:
         max_in_flight: int = 64,
         allow_http: bool = False,
         trust_env: bool = True,
+        max_rate: float | None = None,
+        user_agent: str | None = None,
+        on_event: Callable[[Event], object] | None = None,
     ) -> None:
         try:
             auth = Auth(token)
@@ -91,6 +98,11 @@ class LosantClient:
         check_range("max_in_flight", max_in_flight, 1)
         check_flag("allow_http", allow_http)
         check_flag("trust_env", trust_env)
+        if max_rate is not None:
+            check_seconds("max_rate", max_rate, positive=True)
+        if on_event is not None and not callable(on_event):
+            raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
+        user_agent = checked_user_agent(user_agent)
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise TypeError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
         if session is not None and session.auth is not None:
@@ -98,16 +110,19 @@ class LosantClient:
         if mixed_up:
             raise ValueError("application_id or base_url is the token; the arguments have been mixed up")
         self._application_id = None if application_id is None else check_id("application_id", application_id)
-        self._base_url = _checked_base_url(base_url, allow_http=allow_http)
+        self._base_url = checked_base_url(base_url, allow_http=allow_http)
         self._locks = KeyLocks()
         self._editors = GroupEditors()
+        self._is_owner = True
+        most = min(max_in_flight, _most_connections(session))
         self._transport = Transport(
             self._base_url,
             auth=auth,
-            connections=Connections(session, self._base_url, trust_env=trust_env),
+            connections=Connections(session, self._base_url, trust_env=trust_env, user_agent=user_agent),
             timeout=timeout,
             retry=retry,
-            throttle=Throttle(min(max_in_flight, _most_connections(session)), retry.patience),
+            throttle=Throttle(most, retry.patience, math.inf if max_rate is None else max_rate),
+            observer=Observer(on_event),
         )
 
     @classmethod
@@ -176,13 +191,13 @@ class LosantClient:
             TypeError: An argument is of a wrong type.
             ValueError: `path` is not a plain path, or `method` is not one of these and `POST` and `PATCH`.
         """
-        method = _checked_method(method)
+        method = checked_method(method)
         body = None if json is None else codec.encode_argument("json", json)
         request = Request(
             method=method,
-            path=_checked_path(path),
+            path=checked_path(path),
             decode=codec.decode_any,
-            params=_checked_params(params),
+            params=checked_params(params),
             body=body,
             idempotent=method in IDEMPOTENT,
         )
@@ -214,7 +229,7 @@ class LosantClient:
             TypeError: An argument is of a wrong type.
             ValueError: An argument is out of its range.
         """
-        path, checked = _checked_path(path), _checked_params(params)
+        path, checked = checked_path(path), checked_params(params)
         if paging := sorted({"page", "perPage", "limit", "offset"} & set(checked)):
             raise ValueError(f"params must not have {', '.join(paging)}; there are start_page= and per_page=")
 
@@ -231,9 +246,56 @@ class LosantClient:
             start_task=self._transport.start_task,
         )
 
+    def with_options(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None, background: bool | None = None
+    ) -> Self:
+        """Return this client with other options: the same session, token, pace and locks. Closing it closes nothing.
+
+        Args:
+            timeout: As of `LosantClient`; None for this one's.
+            retry: As of `LosantClient`, but for its `patience`, which stays that of the first; None for this one's.
+            background: Whether all other requests of the client go first, such as those of a service beside a nightly
+                migration; None for as this one.
+
+        Raises:
+            TypeError: An argument is of a wrong type.
+            ValueError: An argument is out of its range.
+        """
+        transport = self._transport
+        if timeout is not None:
+            check_seconds("timeout", timeout, positive=True)
+        if retry is not None and not isinstance(retry, RetryPolicy):
+            raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
+        if background is not None:
+            check_flag("background", background)
+        sibling = object.__new__(type(self))
+        vars(sibling).update(vars(self))
+        sibling._is_owner = False
+        sibling._transport = transport.with_options(
+            timeout=transport.timeout if timeout is None else timeout,
+            retry=transport.retry if retry is None else retry,
+            background=transport.background if background is None else background,
+        )
+        return sibling
+
+    def stats(self) -> Stats:
+        """Return what the client does now, and has done so far; with that of its `with_options` in it."""
+        throttle, observer = self._transport.throttle, self._transport.observer
+        return Stats(
+            in_flight=throttle.in_flight,
+            waiting=throttle.waiting,
+            rate=throttle.rate,
+            limit_found=throttle.limit_found,
+            attempts=observer.attempts,
+            refused=observer.refused,
+            unknown=observer.unknown,
+            settled=observer.settled,
+        )
+
     async def close(self) -> None:
         """Let what is on the wire end and close the session, if it is the client's own. Twice does no harm."""
-        await self._transport.close()
+        if self._is_owner:
+            await self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -266,80 +328,8 @@ class Application:
         return f"<Application {self.id}>"
 
 
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-
-
 def _most_connections(session: aiohttp.ClientSession | None) -> int:
     """Return how many requests a session can have under way, so that waiting for a connection is waiting for a turn."""
     connector = session.connector if session is not None else None
     limits = [connector.limit, connector.limit_per_host] if connector is not None else []
     return min((limit for limit in limits if limit > 0), default=sys.maxsize)
-
-
-def _checked_method(method: object) -> str:
-    verb = check_text("method", method).upper()
-    if verb not in _METHODS:
-        raise ValueError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
-    return verb
-
-
-def _checked_path(path: object) -> str:
-    path = check_text("path", path)
-    if not path.startswith("/") or path.startswith("//"):
-        raise ValueError(f"path must start with exactly one slash, unlike {path!r}")
-    dots = {".", ".."} & set(urllib.parse.unquote(path).split("/"))
-    if dots or any(mark in path for mark in "?#\\") or not path.isprintable():
-        raise ValueError(f"path must be a plain path, unlike {path!r}; parameters go into params=")
-    return path
-
-
-def _checked_params(params: object) -> dict[str, str | int]:
-    if params is None:
-        return {}
-    if not isinstance(params, Mapping):
-        raise TypeError(f"params must be a mapping, not {type(params).__name__}")
-    return {
-        check_text("a key of params", name): _checked_param(f"params[{name!r}]", value)
-        for name, value in params.items()
-    }
-
-
-def _checked_param(argument: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{argument} must be finite, not {value}")
-        return str(float(value))
-    if isinstance(value, str):
-        return check_text(argument, value)
-    raise TypeError(f"{argument} must be text, a number or a boolean, not {type(value).__name__}")
-
-
-def _checked_base_url(base_url: str, *, allow_http: bool) -> str:
-    base_url = check_text("base_url", base_url)
-    wanted = f"base_url must be an http(s) address such as https://api.losant.com, not {base_url!r}"
-    if any(mark in base_url for mark in "?#@"):
-        raise ValueError("base_url must have no query, no fragment and no user name")
-    try:
-        url = URL(base_url)
-    except ValueError as problem:
-        raise ValueError(f"{wanted}: {problem}") from None
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(wanted)
-    if url.scheme == "http" and not allow_http and not _is_loopback(url.host):
-        raise ConfigurationError(
-            f"the token would travel unencrypted to {url.host}; use https, or allow_http=True if you mean it"
-        )
-    return base_url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

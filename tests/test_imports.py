@@ -28,10 +28,10 @@ BELOW = {
     "pytest_plugin": {"front", "emulator"},
     "cli": {"base", "_http", "_paging", "_batch", "front", "reconcile", "emulator"},
 }
-BASE = {"_version", "errors", "models", "query", "identity", "_validation", "_forest"}
+BASE = {"_version", "errors", "events", "models", "query", "identity", "_validation", "_forest"}
 # What decides does no I/O, so that its tests need none either.
 PURE = {
-    *("errors", "models", "query", "identity", "_validation", "_forest"),
+    *("errors", "events", "models", "query", "identity", "_validation", "_forest"),
     *("_http.request", "_http.response", "_http.retry", "_http.pace", "_http.codec", "_batch.outcome"),
     *("reconcile.plan", "reconcile.planner", "reconcile.schedule", "reconcile.codec"),
     *("emulator.query_sql", "emulator.query_fields", "emulator.store", "emulator.members", "emulator.schemas"),

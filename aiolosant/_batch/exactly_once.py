@@ -7,7 +7,6 @@ That takes something to know it by (an `Identity`), and reads that see what was 
 from __future__ import annotations
 
 import functools
-import logging
 import urllib.parse
 from collections.abc import Hashable, Sequence
 
@@ -22,8 +21,6 @@ from ..models import ExperienceGroup, NewExperienceGroup
 from .key_locks import KeyLock, KeyLocks
 from .lookup import Lookups
 from .workers import Permit
-
-logger = logging.getLogger("aiolosant")
 
 # What surely fits into a request line of 8 KiB.
 _MOST_BYTES = 6000
@@ -167,11 +164,12 @@ class ExactlyOnce:
                 if doubt is not None:  # an attempt before may have landed late as well
                     await self._settle(key, permit, doubt, retry.settle_time)
                 return Created(made, is_new=True, was_answered=True)
-            if there := await self._settle(key, permit, doubt, 0.0, retry.settle_time):
+            there = await self._settle(key, permit, doubt, 0.0, retry.settle_time)
+            self._transport.observer.create_settled(self._endpoint.path, there.id if there else None)
+            if there:
                 return Created(there, is_new=True, was_answered=False)
             if not retry.has_attempts_left(permit.sent.counted):
                 raise doubt
-            logger.warning("%s: not there, so resending", doubt.message)
             await permit.take()
 
     async def _settle(

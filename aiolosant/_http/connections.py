@@ -17,6 +17,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from .._version import VERSION
 from ..errors import ConfigurationError
 
 _KEEP_ALIVE = re.compile(r"timeout\s*=\s*(\d+)", re.IGNORECASE)
@@ -59,7 +60,11 @@ class Connections:
         trust_env: Whether the own session uses the proxies that the environment names.
     """
 
-    def __init__(self, session: aiohttp.ClientSession | None, base_url: str, *, trust_env: bool) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession | None, base_url: str, *, trust_env: bool, user_agent: str | None = None
+    ) -> None:
+        own = f"aiolosant/{VERSION}"
+        self.user_agent = f"{user_agent} {own}" if user_agent else own
         self._callers = session
         self._proxy = proxy_for(URL(base_url)) if trust_env and session is None else None
         self._current: Lease | None = None

@@ -52,15 +52,16 @@ class Pace:
     server.
     """
 
-    def __init__(self, max_in_flight: int) -> None:
+    def __init__(self, max_in_flight: int, max_rate: float = math.inf) -> None:
         self._max_in_flight = max_in_flight
+        self._gap = 1 / max_rate  # seconds between two requests that are wanted at the least
         self._window = min(_FIRST_WINDOW, max_in_flight)
         self._limit: float | None = None
         self._confidence = 1.0
         self._since_cut = 0.0
         self._last_cut = -math.inf
         self._score = 0.0
-        self._in_flight = 0
+        self.in_flight = 0
         self._duration = 0.0  # of a request, in seconds; the last ones count most
         self._next_start = -math.inf
         self._paused_until = -math.inf
@@ -73,7 +74,7 @@ class Pace:
     def rate(self) -> float:
         """Requests a second; infinite until a limit was found."""
         if self._limit is None:
-            return math.inf
+            return 1 / self._gap if self._gap else math.inf
         # A slow server gives fewer answers to judge by, so its rate moves more slowly; but what was judged by a few
         # answers alone may be far too low, and is soon tested.
         recovery = max(
@@ -81,25 +82,32 @@ class Pace:
             self._confidence**2 * _RECOVERY_REQUESTS / self._limit,
             _SHORTEST_RECOVERY,
         )
-        return float(self._limit * (1 + _DEPTH * (self._since_cut / recovery - 1) ** 3))
+        rate = float(self._limit * (1 + _DEPTH * (self._since_cut / recovery - 1) ** 3))
+        return min(rate, 1 / self._gap) if self._gap else rate
+
+    @property
+    def limit_found(self) -> bool:
+        """Whether the server has shown a limit by refusing requests."""
+        return self._limit is not None
 
     @property
     def seconds_a_request(self) -> float:
         """Seconds from one request to the next, as the last ones had it; no fewer than the rate allows."""
-        return max(1 / self.rate, self._duration / max(1, self._in_flight))
+        return max(1 / self.rate, self._duration / max(1, self.in_flight))
 
     def delay(self, now: float) -> float:
         """Return the seconds until a request may start; infinite while only the end of another can tell."""
-        if self._in_flight >= int(self._window):
+        if self.in_flight >= int(self._window):
             return math.inf
-        return max(0.0, self._next_start - now, self._paused_until - now, self.gate.delay(now, self._in_flight))
+        return max(0.0, self._next_start - now, self._paused_until - now, self.gate.delay(now, self.in_flight))
 
     def start(self, now: float) -> None:
         """A request starts."""
-        self._in_flight += 1
+        self.in_flight += 1
         gap = 1 / self.rate
         # Late timers may be made up for, but time in which nobody asked may not.
-        self._next_start = max(self._next_start, now - max(gap, _LATENESS)) + gap
+        lateness = _LATENESS if self._gap else max(gap, _LATENESS)
+        self._next_start = max(self._next_start, now - lateness) + gap
 
     def tick(self, now: float, *, waited: bool) -> None:
         """Note that time has passed, and whether somebody waited all the while."""
@@ -126,7 +134,7 @@ class Pace:
 
     def end(self, now: float, started: float, *, refused: bool | None, waiting: bool, down: bool = False) -> None:
         """A request ended: refused, taken, or (None) without any word of the server's, which may be `down`."""
-        self._in_flight -= 1
+        self.in_flight -= 1
         if refused or down:
             self.gate.bad(now, down=down, started=started)
         elif refused is not None:

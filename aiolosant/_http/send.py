@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 from typing import TypeVar
 
 import aiohttp
@@ -12,7 +11,6 @@ import attrs
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
-from .._version import VERSION
 from ..errors import LosantError, RequestTimeoutError, ResponseFormatError, TransportError
 from .auth import Secret
 from .connections import Connections, Lease
@@ -21,8 +19,6 @@ from .response import MOST_QUOTED, Response, classify, classify_failure
 from .retry import parse_retry_after
 
 T = TypeVar("T")
-
-logger = logging.getLogger("aiolosant")
 
 _MAX_RESPONSE = 128 * 1024 * 1024
 _AT_ONCE = 32 * 1024  # bytes that are written to a socket in one go
@@ -67,7 +63,7 @@ async def send(
     allowed = silence.ends() - asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout_at(silence.ends()) as scope:
-            headers = {**_HEADERS, "Authorization": f"Bearer {token.text}"}
+            headers = {**_HEADERS, "User-Agent": connections.user_agent, "Authorization": f"Bearer {token.text}"}
             if body is not None:
                 headers["Content-Type"] = "application/json"  # a session's own default would win over the body's
             async with lease.session.request(
@@ -96,9 +92,7 @@ async def send(
             _explain(cause, allowed, token), sent=sent, transient=transient, stale=stale
         )
         connections.failed(lease, cause)
-        logger.debug("%s %s: %s, %s", request.method, request.path, type(cause).__name__, failed.proof.value)
         return failed
-    logger.debug("%s %s: %d", request.method, request.path, response.status)
     keep_alive = response.headers.get("Keep-Alive")
     if keep_alive or not lease.has_answered:
         connections.answered(lease, keep_alive)
@@ -175,7 +169,6 @@ def _url(address: str, params: tuple[tuple[str, str | int], ...]) -> URL:
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Version": "^1.29.3",
-    "User-Agent": f"aiolosant/{VERSION}",
 }
 
 

@@ -21,29 +21,32 @@ class Throttle:
     Args:
         max_in_flight: The most requests under way at a time, 1 or more.
         patience: Seconds for which an outage is waited out.
+        max_rate: The most requests a second.
     """
 
-    def __init__(self, max_in_flight: int, patience: float = math.inf) -> None:
+    def __init__(self, max_in_flight: int, patience: float = math.inf, max_rate: float = math.inf) -> None:
         self._patience = patience
-        self._pace = Pace(max_in_flight)
+        self._pace = Pace(max_in_flight, max_rate)
         self._waiters: OrderedDict[asyncio.Future[float], None] = OrderedDict()  # any of them can leave at once
+        self._background: OrderedDict[asyncio.Future[float], None] = OrderedDict()  # those that let all others go first
         self._backing_off = 0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def slot(self, deadline: Deadline, *, urgent: bool = False) -> Slot:
+    def slot(self, deadline: Deadline, *, urgent: bool = False, background: bool = False) -> Slot:
         """Return a context manager that waits for a slot and holds it.
 
         Args:
             deadline: Its clock stands still during the wait, if it is patient.
             urgent: Whether to go before all that wait already.
+            background: Whether to go behind all others, urgent or not.
         """
-        return Slot(self, deadline, urgent=urgent)
+        return Slot(self, deadline, urgent=urgent, background=background)
 
     def start_now(self) -> float | None:
         """Start a request if nothing has to be waited for, and return the time; None if it has to wait."""
         now = asyncio.get_running_loop().time()
-        if self._closed or self._waiters or self._pace.delay(now) > 0:
+        if self._closed or self._waiters or self._background or self._pace.delay(now) > 0:
             return None
         self._pace.tick(now, waited=self._backing_off > 0)
         self._pace.start(now)
@@ -69,6 +72,26 @@ class Throttle:
         self._pace.pause(self._tick(), seconds)
 
     @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return len(self._waiters) + len(self._background)
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return self._pace.in_flight
+
+    @property
+    def rate(self) -> float:
+        """Requests a second that may start; infinite as long as no limit was found or set."""
+        return self._pace.rate
+
+    @property
+    def limit_found(self) -> bool:
+        """Whether the server has shown a limit."""
+        return self._pace.limit_found
+
+    @property
     def outage(self) -> float:
         """For how many seconds nothing was let through, be it failing or refused; 0 if something is."""
         gate = self._pace.gate
@@ -88,7 +111,7 @@ class Throttle:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def start(self, *, urgent: bool) -> float:
+    async def start(self, *, urgent: bool, background: bool) -> float:
         """Wait until a request may start, and return when it did.
 
         Raises:
@@ -98,9 +121,10 @@ class Throttle:
             raise ConfigurationError("the client is closed; make a new one")
         waiter: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._tick()
-        self._waiters[waiter] = None
+        queue = self._background if background else self._waiters
+        queue[waiter] = None
         if urgent:
-            self._waiters.move_to_end(waiter, last=False)
+            queue.move_to_end(waiter, last=False)
         self._admit()
         try:
             return await waiter
@@ -109,7 +133,7 @@ class Throttle:
             if not waiter.cancelled() and waiter.exception() is None:
                 self.end(waiter.result(), waited=True, refused=None)
             else:
-                self._waiters.pop(waiter, None)
+                queue.pop(waiter, None)
             raise
 
     def end(self, started: float, *, waited: bool, refused: bool | None, down: bool = False) -> None:
@@ -122,24 +146,24 @@ class Throttle:
             down: Whether the server could not be reached, or failed.
         """
         now = asyncio.get_running_loop().time()
-        somebody_waits = bool(self._waiters or self._backing_off)
+        somebody_waits = bool(self._waiters or self._background or self._backing_off)
         self._pace.tick(now, waited=somebody_waits)
         self._pace.end(now, started, refused=refused, waiting=waited or somebody_waits, down=down)
         if (down or refused) and self.outage > self._patience:
             self._turn_away(lambda: _out_of_reach(self.outage))
-        if self._waiters:
+        if self._waiters or self._background:
             self._admit()
 
     def _turn_away(self, error: Callable[[], LosantError]) -> None:
-        while self._waiters:
-            waiter, _ = self._waiters.popitem(last=False)
+        while queue := self._waiters or self._background:
+            waiter, _ = queue.popitem(last=False)
             if not waiter.done():
                 waiter.set_exception(error())
 
     def _tick(self) -> float:
         """Tell the pace that time has passed, and return it."""
         now = asyncio.get_running_loop().time()
-        self._pace.tick(now, waited=bool(self._waiters or self._backing_off))
+        self._pace.tick(now, waited=bool(self._waiters or self._background or self._backing_off))
         return now
 
     def _admit(self) -> None:
@@ -149,10 +173,10 @@ class Throttle:
             self._timer = None
         self._tick()
         loop = asyncio.get_running_loop()
-        while self._waiters:
-            waiter = next(iter(self._waiters))
+        while queue := self._waiters or self._background:
+            waiter = next(iter(queue))
             if waiter.done():  # cancelled, and its caller has not run since
-                del self._waiters[waiter]
+                del queue[waiter]
                 continue
             now = loop.time()
             delay = self._pace.delay(now)
@@ -161,7 +185,7 @@ class Throttle:
                     self._timer = loop.call_later(delay, self._admit)
                 return
             self._pace.start(now)
-            del self._waiters[waiter]
+            del queue[waiter]
             waiter.set_result(now)
 
 
@@ -173,14 +197,15 @@ class Slot:
         down: Set this before the end: whether the server could not be reached, or failed.
     """
 
-    __slots__ = ("_deadline", "_started", "_throttle", "_urgent", "_waited", "down", "refused")
+    __slots__ = ("_background", "_deadline", "_started", "_throttle", "_urgent", "_waited", "down", "refused")
 
-    def __init__(self, throttle: Throttle, deadline: Deadline, *, urgent: bool) -> None:
+    def __init__(self, throttle: Throttle, deadline: Deadline, *, urgent: bool, background: bool) -> None:
         self.refused: bool | None = None
         self.down = False
         self._throttle = throttle
         self._deadline = deadline
         self._urgent = urgent
+        self._background = background
         self._waited = False
         self._started = -math.inf
 
@@ -189,7 +214,7 @@ class Slot:
         if started is None:
             self._waited = True
             started = await self._deadline.wait_for_turn(
-                self._throttle.start(urgent=self._urgent), self._throttle.waited_for
+                self._throttle.start(urgent=self._urgent, background=self._background), self._throttle.waited_for
             )
         self._started = started
         return self

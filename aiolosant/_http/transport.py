@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import logging
 import random
 from collections.abc import Callable, Coroutine
@@ -15,6 +16,7 @@ from ..errors import AuthenticationError, LosantError, OutcomeUnknownError, Requ
 from .auth import Auth, Secret
 from .connections import Connections, look
 from .deadline import Deadline
+from .observer import Observer
 from .request import Request
 from .response import Proof, Response
 from .retry import RetryPolicy
@@ -24,7 +26,6 @@ from .throttle import Throttle
 T = TypeVar("T")
 
 logger = logging.getLogger("aiolosant")
-logger.addHandler(logging.NullHandler())
 
 
 @attrs.define
@@ -73,8 +74,10 @@ class Transport:
         timeout: Seconds that a call may take, all its attempts included.
         retry: When to send again.
         throttle: When to send at all.
+        observer: Counts and tells what happens.
 
     Attributes:
+        background: Whether all other requests of the client go first.
         at_close: Callbacks that `close` runs before it waits for tasks.
     """
 
@@ -87,16 +90,25 @@ class Transport:
         timeout: float,
         retry: RetryPolicy,
         throttle: Throttle,
+        observer: Observer,
     ) -> None:
         self.timeout = timeout
         self.retry = retry
         self.throttle = throttle
+        self.observer = observer
+        self.background = False
         self.at_close: set[Callable[[], None]] = set()
         self._base_url = base_url
         self._auth = auth
         self._connections = connections
         self._closed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def with_options(self, *, timeout: float, retry: RetryPolicy, background: bool) -> Transport:
+        """Return a transport with other options that shares everything else with this one, its end included."""
+        sibling = copy.copy(self)
+        sibling.timeout, sibling.retry, sibling.background = timeout, retry, background
+        return sibling
 
     def start_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start a task that may outlive its consumer; `close` waits for it."""
@@ -177,7 +189,7 @@ class Transport:
                 renewals += not token.was_good
                 if renewals <= 1 and await self._wait_for_token(deadline, self._auth.renew(token)):
                     sent.free += 1
-                    logger.warning("%s %s: resending with a new token", request.method, request.path)
+                    self.observer.token_renewed(request)
                     continue
             if not await self._back_off(request, response, deadline, sent):
                 return response
@@ -212,8 +224,8 @@ class Transport:
         sent.refusals += response.refused
         pause = response.retry_after
         if pause is not None and response.transient and pause <= self.retry.max_pause:
-            logger.warning("the server asks for a pause of %g seconds", pause)
             self.throttle.pause(pause)
+            self.observer.paused(pause)
         delay = self.retry.delay_before_resending(
             request,
             response,
@@ -226,11 +238,8 @@ class Transport:
         )
         if delay is None:
             return False
-        logger.warning(
-            "%s %s: resending in %.2f seconds, attempt %d after %d that count, of %d: %s",
-            *(request.method, request.path, delay, sent.attempts + 1, sent.counted, self.retry.max_attempts),
-            response.error,
-        )
+        counted = f"after {sent.counted} that count, of {self.retry.max_attempts}"
+        self.observer.resending(request, response.error, sent.attempts + 1, counted, delay)
         if response.refused:
             with self.throttle.backing_off():  # the server's pace: the clock of a patient call stands still
                 await deadline.wait_for_turn(self.sleep(delay), "the server's limit")
@@ -241,7 +250,9 @@ class Transport:
     async def _attempt(
         self, request: Request[T], deadline: Deadline, sent: Sent, *, urgent: bool
     ) -> tuple[Response[T] | None, Secret | None]:
-        async with self.throttle.slot(deadline, urgent=urgent) as slot:
+        clock, asked = asyncio.get_running_loop().time, asyncio.get_running_loop().time()
+        async with self.throttle.slot(deadline, urgent=urgent, background=self.background) as slot:
+            began = clock()
             if request.body is not None:
                 await look()
             token = self._auth.known
@@ -249,10 +260,11 @@ class Transport:
                 return None, None
             lease = self._connections.lend(is_create=not request.idempotent)
             try:
-                if deadline.at <= asyncio.get_running_loop().time():
+                if deadline.at <= clock():
                     raise deadline.error()
                 in_doubt_before = sent.in_doubt
                 sent.attempts += 1
+                self.observer.attempts += 1
                 # Assume the worst until the attempt has ended: if it is cancelled, nobody corrects this.
                 sent.on_wire = sent.in_doubt = True
                 silence = Silence(self.retry.attempt_timeout, deadline.at)
@@ -261,6 +273,10 @@ class Transport:
             finally:
                 sent.on_wire = False
                 self._connections.take_back(lease)
+            self.observer.refused += response.refused
+            self.observer.unknown += response.proof is Proof.UNKNOWN
+            if self.observer.is_listened_to or logger.isEnabledFor(logging.DEBUG):
+                self.observer.attempt_ended(request, response, sent.attempts, began - asked, clock() - began)
             slot.down = response.transient and not response.refused
             if response.status is not None:
                 slot.refused = response.refused
