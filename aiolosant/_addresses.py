@@ -93,14 +93,15 @@ def checked_base_url(base_url: str, *, allow_http: bool) -> str:
         raise ValueError(f"{wanted}: {problem}") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError(wanted)
-    if url.scheme == "http" and not allow_http and not _is_loopback(url.host):
+    if url.scheme == "http" and not allow_http and not is_loopback(url.host):
         raise ConfigurationError(
             f"the token would travel unencrypted to {url.host}; use https, or allow_http=True if you mean it"
         )
     return base_url.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this very machine."""
     if host == "localhost":
         return True
     try:

@@ -24,13 +24,13 @@ from ._http.request import IDEMPOTENT, Request
 from ._http.retry import RetryPolicy
 from ._http.throttle import Throttle
 from ._http.transport import Transport
-from ._paging.numbered import paginated
-from ._paging.offset import AnyList, ListAnswer
+from ._paging.offset import AnyPages, ListResponse
 from ._paging.paginator import Paginator
 from ._validation import check_flag, check_id, check_range, check_seconds
 from .errors import ConfigurationError
 from .events import Event, Stats
 from .groups import ExperienceGroups
+from .models import MAX_PER_PAGE
 
 
 class LosantClient:
@@ -223,7 +223,8 @@ class LosantClient:
             per_page: Items to ask for at a time, 1 to 1,000. A list that comes whole, and the first page of one that
                 goes by `limit`, may have more.
             start_page: Zero-based number of the first page, in pages of `per_page`.
-            prefetch: How many pages to request ahead while the current one is used up, 0 or more.
+            prefetch: How many pages to request ahead while the current one is used up, 0 or more; only where pages
+                have numbers.
 
         Raises:
             TypeError: An argument is of a wrong type.
@@ -233,18 +234,20 @@ class LosantClient:
         if paging := sorted({"page", "perPage", "limit", "offset"} & set(checked)):
             raise ValueError(f"params must not have {', '.join(paging)}; there are start_page= and per_page=")
 
-        async def ask(paging: Mapping[str, int]) -> ListAnswer:
+        async def ask(paging: Mapping[str, int]) -> ListResponse:
             request = Request(method="GET", path=path, decode=codec.decode_any_list, params={**checked, **paging})
             return await self._transport.call(request, Deadline(self._transport.timeout, patient=True))
 
-        return paginated(
-            AnyList(ask).fetch,
-            per_page=per_page,
-            start_page=start_page,
-            prefetch=prefetch,
-            path=path,
-            start_task=self._transport.start_task,
-        )
+        check_range("per_page", per_page, 1, MAX_PER_PAGE)
+        check_range("start_page", start_page, 0)
+        check_range("prefetch", prefetch, 0)
+        start = start_page * per_page
+
+        def open_pages(size: int) -> AnyPages:
+            start_task = self._transport.start_task
+            return AnyPages(ask, per_page=size, offset=start, prefetch=prefetch, path=path, start_task=start_task)
+
+        return Paginator(open_pages, per_page=per_page)
 
     def with_options(
         self, *, timeout: float | None = None, retry: RetryPolicy | None = None, background: bool | None = None

@@ -332,6 +332,22 @@ class Page(Generic[T]):
     total_count: int | None = None
 
 
+def page_size(asked: int, number: int, given: int, total_count: int | None) -> int:
+    """How many items a full page of a list has whose answers do not say.
+
+    Args:
+        asked: How many were asked for.
+        number: The number of a page.
+        given: How many items it has.
+        total_count: How many there are in all; None if the list does not say.
+    """
+    if given > asked:
+        return given  # the server has a size of its own
+    more = total_count is not None and number * asked + given < total_count
+    # A short page that others follow: the server gives fewer at a time than it was asked for.
+    return given if more and given else asked
+
+
 _CHANGEABLE = tuple(rule.name for rule in attrs.fields(NewExperienceGroup))
 
 

@@ -31,8 +31,8 @@ def losant_emulator() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def losant_server() -> Iterator[Emulator]:
-    """One emulated Losant for all tests, for what takes its address only once; `losant_server.reset()` empties it."""
-    with Emulator(strict=True) as emulator:
+    """One emulated Losant for all tests, as strict; `losant_server.reset()` makes it as new."""
+    with Emulator(strict=True, seed=0) as emulator:
         yield emulator
 
 
@@ -47,6 +47,11 @@ async def losant_client(
     losant_emulator: Emulator, losant_client_options: dict[str, Any]
 ) -> AsyncIterator[LosantClient]:
     """A client of `losant_emulator` and its application."""
-    arguments = {"application_id": losant_emulator.application_id, "base_url": losant_emulator.url}
-    async with LosantClient(losant_emulator.token, **arguments | losant_client_options) as client:
+    arguments: dict[str, Any] = {
+        "token": losant_emulator.token,
+        "application_id": losant_emulator.application_id,
+        "base_url": losant_emulator.url,
+        "trust_env": False,  # a proxy has nothing to do with it
+    }
+    async with LosantClient(**arguments | losant_client_options) as client:
         yield client

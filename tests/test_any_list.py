@@ -1,13 +1,13 @@
 """`paginate`: every kind of list that Losant has, told by its answers alone."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from aiolosant import LosantClient, Page, ResponseFormatError
-from aiolosant._paging.numbered import paginated
-from aiolosant._paging.offset import AnyList
+from aiolosant import LosantClient, Page, Paginator, ResponseFormatError
+from aiolosant._paging.offset import AnyPages
 from aiolosant.emulator import Emulator
 
 ROWS = [{"id": str(n)} for n in range(25)]
@@ -33,7 +33,13 @@ def walk(answer: Callable[[dict[str, int]], Answered], **options: int) -> tuple[
         return answer(dict(params))
 
     arguments: Any = {"per_page": 10, "start_page": 0, "prefetch": 0} | options
-    return paginated(AnyList(ask).fetch, **arguments), asked
+    start = arguments["start_page"] * arguments["per_page"]
+
+    def open_pages(size: int) -> AnyPages:
+        task = asyncio.ensure_future
+        return AnyPages(ask, per_page=size, offset=start, prefetch=arguments["prefetch"], path="/x", start_task=task)
+
+    return Paginator(open_pages, per_page=arguments["per_page"]), asked
 
 
 def by_offset(most: int = 1000, default: int = 1000) -> Callable[[dict[str, int]], Answered]:
@@ -72,18 +78,65 @@ async def test_an_empty_list_without_pages_ends() -> None:
 
 
 @pytest.mark.parametrize("said", [{"totalCount": 25}, {"perPage": 10}, {"perPage": 10, "totalCount": 25}])
-async def test_a_page_that_repeats_the_one_before_is_an_error(said: dict[str, int]) -> None:
-    """A list that ignores `page`, and says that there is more, would never end."""
-    rows, asked = walk(lambda _asked: Answered(ROWS[:10], **said))
-    with pytest.raises(ResponseFormatError, match="page 1 repeats the one before"):
+@pytest.mark.parametrize("pages", [[ROWS[:10]], [ROWS[:10], ROWS[10:20]]])
+async def test_a_page_that_has_been_there_is_an_error(said: dict[str, int], pages: list[list[Any]]) -> None:
+    """A list that ignores `page`, and says that there is more, would never end; nor one that goes round in circles."""
+    if len(pages) > 1:
+        said = said | ({"totalCount": 150} if "totalCount" in said else {})
+    rows, asked = walk(lambda asked: Answered(pages[asked["page"] % len(pages)], **said))
+    with pytest.raises(ResponseFormatError, match=f"page {len(pages)} repeats page 0"):
         await rows.to_list()
-    assert len(asked) == 2
+    assert len(asked) == len(pages) + 1
+
+
+async def test_an_item_that_is_pushed_on_by_new_ones_is_no_error() -> None:
+    """A short page may come again, if as many were created before it as it has."""
+    rows, _ = walk(lambda asked: Answered(ROWS[:2], page=asked["page"], perPage=2, totalCount=6), per_page=2)
+    assert await rows.to_list() == ROWS[:2] * 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda asked: Answered(ROWS[asked["page"] * 10 :][:5], page=asked["page"], perPage=10, totalCount=25),
+        lambda asked: Answered(
+            [] if asked["page"] == 1 else ROWS[asked["page"] * 10 :][:10], perPage=10, totalCount=25
+        ),
+        lambda asked: Answered(ROWS[asked["page"] * 10 :][:10], page=asked["page"], perPage=10, totalCount=10**9),
+        lambda asked: Answered(
+            ROWS[asked.get("offset", 0) :][:10], limit=10, offset=asked.get("offset", 0), totalCount=99
+        ),
+    ],
+)
+async def test_a_list_that_has_fewer_items_than_it_counts_is_an_error(answer: Any) -> None:
+    """In the middle as well as at its end: items would be lost without a word."""
+    rows, asked = walk(answer)
+    with pytest.raises(ResponseFormatError, match="does not add up"):
+        await rows.to_list()
+    assert len(asked) < 10
+
+
+@pytest.mark.parametrize("total", [{}, {"totalCount": 25}])
+@pytest.mark.parametrize(("most", "size", "start"), [(6, 10, 1), (2, 3, 1), (7, 4, 3), (1, 5, 4)])
+async def test_a_start_is_counted_in_items_whatever_the_limit(
+    total: dict[str, int], most: int, size: int, start: int
+) -> None:
+    """A server that gives fewer at a time moves no start."""
+
+    def answer(asked: dict[str, int]) -> Answered:
+        limit, offset = min(most, asked.get("limit", most)), asked.get("offset", 0)
+        return Answered(ROWS[offset : offset + limit], limit=limit, offset=offset, **total)
+
+    rows, _ = walk(answer, per_page=size, start_page=start)
+    assert await rows.to_list() == ROWS[start * size :]
 
 
 async def test_pages_without_a_number_are_followed() -> None:
     """They say how many there are in all."""
     rows, _ = walk(lambda asked: Answered(ROWS[asked["page"] * 10 :][:10], totalCount=25))
     assert await rows.to_list() == ROWS
+    few, _ = walk(lambda asked: Answered(ROWS[asked["page"] * 4 :][:4], page=asked["page"], totalCount=25))
+    assert await few.to_list() == ROWS
 
 
 async def test_an_offset_that_was_not_asked_for_is_an_error() -> None:

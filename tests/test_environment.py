@@ -8,7 +8,9 @@ import aiohttp
 import pytest
 
 from aiolosant import ConfigurationError, LosantClient, NewExperienceGroup, RetryPolicy
+from aiolosant.emulator import Emulator
 
+from .conftest import client_of
 from .servers import answer, raw_server
 from .threaded_server import threaded_server
 
@@ -93,6 +95,18 @@ async def test_a_proxy_that_is_not_there_does_not_show_its_password(monkeypatch:
         with pytest.raises(Exception, match="no answer") as caught:
             await losant.experience_groups.get(GROUP)
     assert "pass-word" not in repr((caught.value, caught.value.__cause__)) + str(caught.value)
+    assert "the proxy cannot be reached" in str(caught.value)
+    assert "NO_PROXY" in str(caught.value)
+
+
+async def test_what_is_for_this_machine_goes_through_no_other(
+    monkeypatch: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    """The token may be unencrypted then, and a proxy elsewhere would read it."""
+    monkeypatch.setenv("http_proxy", "http://192.0.2.1:3128")
+    monkeypatch.setenv("no_proxy", "")
+    async with client_of(emulator, timeout=5) as losant:
+        assert await losant.experience_groups.list().count() == 0
 
 
 @pytest.mark.parametrize("proxy", ["nonsense", "127.0.0.1:9", "http://x:99999", "socks5://me:pass-word@x:1080"])

@@ -155,7 +155,7 @@ async def test_what_is_in_the_background_lets_all_others_go_first(emulator: Emul
         slow, quick = losant.with_options(background=True).experience_groups, losant.experience_groups
         migration = [asyncio.create_task(slow.create(NewExperienceGroup(f"{n}"))) for n in range(20)]
         while not emulator.requests:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         await asyncio.gather(*(quick.list(per_page=n + 1).first() for n in range(5)))
         methods = [request.method for request in emulator.requests]
         assert methods.index("GET") <= 2

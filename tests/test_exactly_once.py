@@ -217,7 +217,7 @@ async def test_a_lookup_from_during_another_create_is_not_relied_on(emulator: Em
     emulator.latency = 0.2
     first = asyncio.create_task(losant.experience_groups.create(new, unique_by=by_name()))
     while not any(request.method == "POST" for request in emulator.requests):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
     emulator.latency = 0  # the lookup of the batch is answered before the create is done
     report = await losant.experience_groups.create_many([new], unique_by=by_name()).report()
     assert (report.created, report.existing) == (0, 1)
@@ -242,7 +242,7 @@ async def test_a_create_that_was_refused_looks_before_it_is_sent_again(emulator:
     async with client_of(emulator) as losant:
         creating = asyncio.create_task(losant.experience_groups.create(NewExperienceGroup("P"), unique_by=by_name()))
         while emulator.requests[1:] == [] or emulator.requests[1].status != 429:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         (theirs,) = emulator.create_groups([{"name": "P"}]).values()
         assert (await creating).id == theirs
     assert [request.method for request in emulator.requests] == ["GET", "POST", "GET"]
@@ -266,7 +266,7 @@ async def test_a_cancelled_create_sends_nothing_more(emulator: Emulator) -> None
         groups = losant.experience_groups
         calls = [asyncio.create_task(groups.create(group, unique_by=by_name())) for group in tenants(4)]
         while len(emulator.requests) < 4:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)

@@ -28,7 +28,7 @@ BELOW = {
     "pytest_plugin": {"front", "emulator"},
     "cli": {"base", "_http", "_paging", "_batch", "front", "reconcile", "emulator"},
 }
-BASE = {"_version", "errors", "events", "models", "query", "identity", "_validation", "_forest"}
+BASE = {"_addresses", "_version", "errors", "events", "models", "query", "identity", "_validation", "_forest"}
 # What decides does no I/O, so that its tests need none either.
 PURE = {
     *("errors", "events", "models", "query", "identity", "_validation", "_forest"),

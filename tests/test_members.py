@@ -221,7 +221,7 @@ async def test_a_call_that_is_cancelled_keeps_nobody(emulator: Emulator, group: 
         groups = losant.experience_groups
         calls = [asyncio.create_task(groups.add_members(group, device_ids=[user(n)])) for n in range(3)]
         while not emulator.requests:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         calls[0].cancel()
         assert (await calls[1]).device_ids
         await calls[2]
@@ -237,7 +237,7 @@ async def test_closing_the_client_ends_what_waits(emulator: Emulator, group: str
     losant = client_of(emulator, retry=RetryPolicy(settle_time=3600))
     call = asyncio.create_task(losant.experience_groups.add_tags(group, {"a": "1"}))
     while not patches(emulator):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
     await losant.close()
     with pytest.raises(ConfigurationError, match="the client was closed"):
         await call

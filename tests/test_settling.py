@@ -74,7 +74,7 @@ async def test_a_refusal_after_a_doubt_does_not_call_the_group_missing(emulator:
         new = NewExperienceGroup("orphan", parent_id=parent.id)
         creating = asyncio.create_task(groups.create(new, unique_by=by_name()))
         while sum(request.method == "POST" for request in emulator.requests) < 2:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         await groups.delete(parent.id)
         with pytest.raises(OutcomeUnknownError, match="is no group of this application") as caught:
             await creating
@@ -118,7 +118,7 @@ async def test_what_waits_for_settlement_is_bounded(emulator: Emulator) -> None:
         batch = losant.experience_groups.create_many(source(), concurrency=4, unique_by=by_name())
         waiting = asyncio.create_task(anext(batch))
         while sum(request.method == "POST" for request in emulator.requests) < 15:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         assert pulled <= 100 + (4 + 8 + 100)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -159,7 +159,7 @@ async def test_a_create_that_was_cancelled_and_is_asked_for_again_makes_one_grou
         groups = losant.experience_groups
         first = asyncio.create_task(groups.create(new, unique_by=by_tag("k")))
         while len(emulator.requests) < 2:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         first.cancel()
         await asyncio.wait({first})
         made = await groups.create(new, unique_by=by_tag("k"))
@@ -175,7 +175,7 @@ async def test_a_batch_that_was_left_and_is_run_again_makes_what_is_missing(emul
         left = losant.experience_groups.create_many(tenants(20), unique_by=by_tag("externalId"), concurrency=10)
         step = asyncio.create_task(anext(left))
         while sum(request.method == "POST" for request in emulator.requests) < 10:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         step.cancel()
         await asyncio.wait({step})
         assert len((await left.report()).unknown) >= 10  # some more may have been begun
@@ -212,7 +212,7 @@ async def test_a_provider_that_fails_after_a_doubt_leaves_the_doubt(emulator: Em
         emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
         creating = asyncio.create_task(losant.experience_groups.create(next(tenants(1)), unique_by=by_name()))
         while not any(request.method == "POST" for request in emulator.requests):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         emulator.revoke_token()
         with pytest.raises(OutcomeUnknownError, match="vault is sealed"):
             await creating
@@ -233,7 +233,7 @@ async def test_what_could_not_be_settled_says_where_and_how_often(emulator: Emul
     async with client_of(emulator, retry=RetryPolicy(max_attempts=1, settle_time=0.01)) as losant:
         creating = asyncio.create_task(losant.experience_groups.create(next(tenants(1)), unique_by=by_name()))
         while not any(request.method == "POST" for request in emulator.requests):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         emulator.inject(Fault.SERVER_ERROR, times=9, method="GET")
         with pytest.raises(OutcomeUnknownError, match="looking for it: Internal Server Error") as caught:
             await creating
@@ -251,10 +251,10 @@ async def test_nothing_is_settled_for_a_batch_that_was_left(emulator: Emulator, 
             emulator.inject(fault, method="POST")
         walk = asyncio.create_task(anext(batch))
         while not any(request.method == "GET" for request in emulator.requests):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         emulator.latency = 0.05
         while not any(request.method == "POST" for request in emulator.requests):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         walk.cancel()
         await asyncio.gather(walk, return_exceptions=True)
         report = await batch.report()
@@ -269,10 +269,10 @@ async def test_a_resent_create_that_was_left_on_the_wire_stays_in_doubt(emulator
         emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
         walk = asyncio.create_task(anext(batch))
         while sum(request.method == "GET" for request in emulator.requests) < 3:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         emulator.latency = 0.05
         while sum(request.method == "POST" for request in emulator.requests) < 2:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         walk.cancel()
         await asyncio.gather(walk, return_exceptions=True)
         report = await batch.report()

@@ -58,7 +58,7 @@ async def test_several_fatal_errors_while_the_input_cleans_up_lose_no_outcome(em
                 yield group
         finally:
             while sum(request.status == 401 for request in emulator.requests) < 4:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
             cleaned = True
 
     emulator.latency = 0.01
@@ -101,7 +101,7 @@ async def test_an_outcome_that_the_end_of_a_batch_cut_off_says_which_request_it_
         batch = losant.experience_groups.create_many(tenants(1), unique_by=by_tag("externalId"))
         step = asyncio.create_task(anext(batch))
         while [request.method for request in emulator.requests].count("GET") < 2:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         step.cancel()
         await asyncio.wait({step})
         (outcome,) = (await batch.report()).unknown

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import attrs
 import msgspec
 
-from ..models import DeviceTag, ExperienceGroup, FrozenDict, NewExperienceGroup, Page, camel, iso_text
+from ..models import DeviceTag, ExperienceGroup, FrozenDict, NewExperienceGroup, Page, camel, iso_text, page_size
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -232,16 +232,12 @@ def decode_group(body: bytes) -> ExperienceGroup:
 def decode_page(body: bytes, *, number: int, per_page: int) -> Page[ExperienceGroup]:
     """Decode the page that list answers; `number` and `per_page` are what was asked for, should it not say."""
     page: Any = _page_decoder.decode(body)
-    if page.per_page is None and len(page.items) > per_page:
-        per_page = len(page.items)  # more than were asked for: the server has a size of its own
-    more = page.total_count is not None and number * per_page + len(page.items) < page.total_count
-    if page.per_page is None and page.items and more:
-        # A short page that others follow: the server gives fewer at a time than it was asked for.
-        per_page = min(per_page, len(page.items))
     return Page(
         items=tuple(map(_to_group, page.items)),
         number=number if page.page is None else page.page,
-        per_page=per_page if page.per_page is None else page.per_page,
+        per_page=page_size(per_page, number, len(page.items), page.total_count)
+        if page.per_page is None
+        else page.per_page,
         total_count=page.total_count,
     )
 

@@ -17,6 +17,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from .._addresses import is_loopback
 from .._version import VERSION
 from ..errors import ConfigurationError
 
@@ -141,7 +142,12 @@ class Connections:
 
     async def in_own_loop(self, work: Coroutine[Any, Any, None]) -> None:
         """Await something in the event loop that the sessions belong to, wherever this is called."""
-        # When that loop has been closed, so have the connections.
+        own = [lease for lease in (self._current, self._for_creates, *self._retired) if lease and lease.is_own]
+        if self._loop is not None and self._loop.is_closed() and any(lease.has_answered for lease in own):
+            work.close()
+            raise ConfigurationError(
+                "the event loop of the client was closed before the client, whose connections leak"
+            )
         if self._loop is None or self._loop is asyncio.get_running_loop() or self._loop.is_closed():
             await work
         elif self._loop.is_running():
@@ -189,7 +195,8 @@ async def look() -> None:
 def proxy_for(url: URL) -> URL | None:
     """Return the proxy that the environment names for an address (`HTTPS_PROXY`, `NO_PROXY`); None for none.
 
-    Unlike aiohttp's own `trust_env` this does not read a `.netrc`, which would replace the token.
+    Unlike aiohttp's own `trust_env` this does not read a `.netrc`, which would replace the token. What is for this very
+    machine, perhaps unencrypted, goes through no other one.
 
     Raises:
         ConfigurationError: What the environment names is no http proxy.
@@ -212,4 +219,4 @@ def proxy_for(url: URL) -> URL | None:
             f"{url.scheme.upper()}_PROXY (or ALL_PROXY) must name an http proxy such as http://proxy:3128; "
             "or pass trust_env=False"
         )
-    return proxy
+    return None if is_loopback(host) and not is_loopback(proxy.host or "") else proxy

@@ -129,6 +129,9 @@ def _explain(cause: BaseException | None, seconds: float, token: Secret) -> Losa
         return RequestTimeoutError(f"no answer within {seconds:.3g} seconds of silence")
     if isinstance(cause, _ResponseTooLarge):
         error = ResponseFormatError(f"the answer is larger than {_MAX_RESPONSE >> 20} MiB")
+    elif isinstance(cause, aiohttp.ClientProxyConnectionError):
+        error = TransportError(f"no answer: the proxy cannot be reached: {_quoted(str(cause), token)}")
+        error.advice = "Check HTTPS_PROXY and HTTP_PROXY, name the host in NO_PROXY, or pass trust_env=False."
     else:
         error = TransportError(f"no answer: {_quoted(str(cause), token) or type(cause).__name__}")
     if isinstance(cause, _NO_TRUST):

@@ -85,28 +85,17 @@ class NumberedPages(PageIterator[T]):
         self._path = path
         self._start_task = start_task
         self._reached = offset  # how far the items have come
-        self._before: tuple[T, ...] = ()
         self._on_the_way: dict[int, asyncio.Task[Page[T]]] = {}
 
     async def _next_page(self) -> Page[T]:
         page = await self._page_that_adds_up()
         start, end = _bounds(page)
-        if page.items == self._before and (len(page.items) > 1 or (page.items and page.total_count is None)):
-            # One item alone may have been pushed on by one that was created before it.
-            raise list_error(self._path, f"the list makes no progress: page {page.number} repeats the one before")
-        self._before = page.items
         skipped = self._offset - start
         self._offset = end
         if page.items:
             self._reached = start + len(page.items)
-        full = len(page.items) == page.per_page
-        if page.total_count is None:
-            self._done = not full
-        elif full:
-            self._done = end == page.total_count  # what is given beyond what is counted may go on
-        else:
-            # An empty page is not the end of a list that is said to go on behind it.
-            self._done = page.total_count <= (end if page.items else start)
+        # A full page that ends where the count says is the last; what is given beyond what is counted may go on.
+        self._done = len(page.items) < page.per_page or end == page.total_count
         self._look_ahead(page.total_count)
         return attrs.evolve(page, items=page.items[skipped:]) if skipped else page
 
@@ -125,14 +114,13 @@ class NumberedPages(PageIterator[T]):
         raise error
 
     def _lacks_items(self, page: Page[T]) -> bool:
-        """Whether the list ends with this page, but not where its count says."""
+        """Whether the page has fewer items than the count of all says."""
         start, end = _bounds(page)
-        total = page.total_count
-        if total is None:
+        if page.total_count is None:
             return False
-        if page.items:
-            return start + len(page.items) < total <= end
-        return self._reached < total <= start
+        if page.items or page.total_count > start:
+            return start + len(page.items) < min(page.total_count, end)
+        return self._reached < page.total_count
 
     async def _page_at_offset(self) -> Page[T]:
         # A server that gives fewer items per page than asked for numbers its pages by its own size: the page that holds

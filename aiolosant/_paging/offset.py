@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..models import Page
+from ..models import Page, page_size
+from .numbered import NumberedPages, StartTask
+from .paginator import PageIterator, list_error
+
+Items = tuple[dict[str, Any], ...]
+
+# From so many items on, a page that has been there before cannot be one whose items were pushed on by new ones.
+_TOO_MANY_FOR_CHANCE = 10
+_MOST_TRIES = 3
 
 
-class ListAnswer(Protocol):
+class ListResponse(Protocol):
     """What the API answers for any list; None for what it does not say."""
 
     @property
@@ -36,54 +44,130 @@ class ListAnswer(Protocol):
         """How many items there are in all."""
 
 
-class AnyList:
-    """Asks for the pages of one list, in the words that its first answer is in.
+Ask = Callable[[Mapping[str, int]], Awaitable[ListResponse]]
+"""Sends a request with some query parameters."""
+
+
+class AnyPages(PageIterator[dict[str, Any]]):
+    """The pages of one list, asked for in the words that its first response is in.
 
     Most of Losant's lists go by `page` and `perPage`. Rows of data tables go by `limit` and `offset`; domains, members
     and others come whole. Each ignores the parameters of the others.
 
     Args:
-        ask: Sends a request with these parameters.
+        ask: Sends a request.
+        per_page: Items to ask for at a time.
+        offset: How many items to leave out at the start.
+        prefetch: How many pages to request ahead, where they have numbers.
+        path: Path of the list, for errors to name.
+        start_task: Makes a task of what is on the way.
     """
 
-    def __init__(self, ask: Callable[[Mapping[str, int]], Awaitable[ListAnswer]]) -> None:
+    def __init__(
+        self, ask: Ask, *, per_page: int, offset: int, prefetch: int, path: str | None, start_task: StartTask
+    ) -> None:
+        super().__init__()
         self._ask = ask
-        self._by_offset = False
+        self._per_page = per_page
+        self._offset = offset
+        self._prefetch = prefetch
+        self._path = path
+        self._start_task = start_task
+        self._first: ListResponse | None = None  # until the page that it has is asked for
+        self._seen: dict[int, int] = {}  # numbers of pages by what they had, as hashes
+        self._pages: PageIterator[dict[str, Any]] | None = None
 
-    async def fetch(self, number: int, per_page: int) -> Page[dict[str, Any]]:
-        """Return one page, as the server counts pages."""
-        if not self._by_offset:
-            answer = await self._ask({"page": number, "perPage": per_page})
-            if answer.page is not None or answer.per_page is not None:
-                return _numbered(answer, number, per_page)
-            if answer.limit is None or answer.offset is None:
-                return _whole(answer, number, per_page)
-            self._by_offset = True
-            if number == answer.offset == 0:  # the first page was asked for, and is here, however long
-                return Page(tuple(answer.items), 0, answer.limit, answer.total_count)
-        answer = await self._ask({"limit": per_page, "offset": number * per_page})
-        limit = answer.limit or per_page
-        as_asked = answer.offset in (None, number * per_page)
-        return Page(tuple(answer.items), number if as_asked else -1, limit, answer.total_count)
+    async def _next_page(self) -> Page[dict[str, Any]]:
+        if self._pages is None:
+            number = self._offset // self._per_page
+            self._pages = self._opened(await self._ask({"page": number, "perPage": self._per_page}))
+        return await anext(self._pages)
+
+    def _opened(self, response: ListResponse) -> PageIterator[dict[str, Any]]:
+        if response.page is None and response.per_page is None:
+            if response.limit is not None and response.offset is not None:
+                first = response if self._offset == response.offset else None
+                return _OffsetPages(self._ask, first, per_page=self._per_page, offset=self._offset, path=self._path)
+            if response.total_count is None or response.total_count <= len(response.items):
+                return _WholeList(tuple(response.items), self._offset)
+        self._first = response
+        return NumberedPages(
+            self._fetch,
+            per_page=self._per_page,
+            offset=self._offset,
+            prefetch=self._prefetch,
+            path=self._path,
+            start_task=self._start_task,
+        )
+
+    async def _fetch(self, number: int, per_page: int) -> Page[dict[str, Any]]:
+        response, self._first = self._first, None
+        if response is None:
+            response = await self._ask({"page": number, "perPage": per_page})
+        items = tuple(response.items)
+        self._check_repeated(items, number, is_named=response.page is not None)
+        size = response.per_page
+        if size is None:
+            size = page_size(per_page, number, len(items), response.total_count)
+        return Page(items, number if response.page is None else response.page, size, response.total_count)
+
+    def _check_repeated(self, items: Items, number: int, *, is_named: bool) -> None:
+        if not items or (is_named and len(items) < _TOO_MANY_FOR_CHANCE):
+            return
+        before = self._seen.setdefault(hash(repr(items)), number)
+        if before != number:
+            raise list_error(self._path, f"the list makes no progress: page {number} repeats page {before}")
+
+    async def aclose(self) -> None:
+        """End the walk; nothing stays on the way."""
+        await super().aclose()
+        if self._pages is not None:
+            await self._pages.aclose()
 
 
-def _numbered(answer: ListAnswer, number: int, per_page: int) -> Page[dict[str, Any]]:
-    return Page(
-        items=tuple(answer.items),
-        number=number if answer.page is None else answer.page,
-        per_page=per_page if answer.per_page is None else answer.per_page,
-        total_count=answer.total_count,
-    )
+class _OffsetPages(PageIterator[dict[str, Any]]):
+    """Pages by limit and offset, one after the other."""
+
+    def __init__(self, ask: Ask, first: ListResponse | None, *, per_page: int, offset: int, path: str | None) -> None:
+        super().__init__()
+        self._ask = ask
+        self._first = first
+        self._per_page = per_page
+        self._offset = offset
+        self._path = path
+
+    async def _next_page(self) -> Page[dict[str, Any]]:
+        total: int | None = None
+        for _ in range(_MOST_TRIES):
+            response, self._first = self._first, None
+            if response is None:
+                response = await self._ask({"limit": self._per_page, "offset": self._offset})
+            if response.offset not in (None, self._offset):
+                message = f"asked for what is behind {self._offset}, the answer is what is behind {response.offset}"
+                raise list_error(self._path, f"the list makes no progress: {message}")
+            total = response.total_count
+            if response.items or total is None or total <= self._offset:
+                return self._page(response)
+        message = f"{total} items are counted, and none come behind {self._offset}"
+        raise list_error(self._path, f"the list does not add up: {message}")
+
+    def _page(self, response: ListResponse) -> Page[dict[str, Any]]:
+        items, total = tuple(response.items), response.total_count
+        limit = max(1, response.limit or self._per_page, len(items))
+        page = Page(items, self._offset // limit, limit, total)
+        self._offset += len(items)
+        self._done = not items or (self._offset >= total if total is not None else len(items) < limit)
+        return page
 
 
-def _whole(answer: ListAnswer, number: int, per_page: int) -> Page[dict[str, Any]]:
-    """Return a page of what came without a word on pages."""
-    count = len(answer.items)
-    if answer.total_count is not None and answer.total_count > count:  # there is more, so these are pages after all
-        more = number * per_page + count < answer.total_count
-        # A short page that others follow: the server gives fewer at a time than it was asked for.
-        size = count if more and count else max(per_page, count)
-        return Page(tuple(answer.items), number, size, answer.total_count)
-    if number == 0:
-        return Page(tuple(answer.items), 0, max(1, count), count)
-    return Page(tuple(answer.items[number * per_page : (number + 1) * per_page]), number, per_page, count)
+class _WholeList(PageIterator[dict[str, Any]]):
+    """A list that came at once, as its only page."""
+
+    def __init__(self, items: Items, offset: int) -> None:
+        super().__init__()
+        self._items = items
+        self._offset = offset
+
+    async def _next_page(self) -> Page[dict[str, Any]]:
+        self._done = True
+        return Page(self._items[self._offset :], 0, max(1, len(self._items)), len(self._items))

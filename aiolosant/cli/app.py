@@ -271,7 +271,7 @@ def emulator(
     Example: aiolosant emulator --port 0 -- npm test
     """
 
-    async def serve() -> int:
+    def serve() -> int:
         records = [] if seed is None else read_records(seed)
         server = make_emulator(data, port=port, host=host, token=token, application_id=application)
         server.latency, server.rate_limit = latency / 1000, rate_limit
@@ -279,4 +279,4 @@ def emulator(
             server.inject_random(parsed_chances(faults))
         return serve_emulator(server, [records, synthetic(groups)], command, verbose=verbose, as_json=as_json)
 
-    run(serve())
+    run(serve)

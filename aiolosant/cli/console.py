@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,8 +37,8 @@ CHANGES = 3
 INTERRUPTED = 130
 
 
-def run(work: Coroutine[Any, Any, int | None]) -> None:
-    """Run a command to its end, and leave with its exit code."""
+def run(work: Coroutine[Any, Any, int | None] | Callable[[], int | None]) -> None:
+    """Run a command to its end, in an event loop or as a function, and leave with its exit code."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open as long as this runs
@@ -46,7 +46,7 @@ def run(work: Coroutine[Any, Any, int | None]) -> None:
         with contextlib.suppress(AttributeError):  # replaced by a test's or a notebook's stream
             getattr(sys, name).reconfigure(errors="backslashreplace")
     try:
-        code = asyncio.run(work)
+        code = work() if callable(work) else asyncio.run(work)
         sys.stdout.flush()
     except PlanError as error:
         for problem in error.problems[:20]:

@@ -37,7 +37,8 @@ async def run_demo(*, tenants: int, concurrency: int, latency: float) -> None:
     records = [_record(path) for path in (*_time_zones(), *_tenants(tenants))]
     async with Emulator() as emulator:
         emulator.latency = latency
-        client = LosantClient(emulator.token, application_id=emulator.application_id, base_url=emulator.url)
+        application_id, address = emulator.application_id, emulator.url
+        client = LosantClient(emulator.token, application_id=application_id, base_url=address, trust_env=False)
         async with client as losant:
             groups = losant.experience_groups
             plan = await reconcile.plan(groups, records, match_by=by_name())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -19,6 +20,9 @@ import typer
 
 from aiolosant.emulator import Emulator
 
+# Signals that ask a program to end; Windows has no SIGHUP.
+_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 
 def make_emulator(data: Path | None, **options: Any) -> Emulator:
     """Return an emulator on a file.
@@ -30,7 +34,7 @@ def make_emulator(data: Path | None, **options: Any) -> Emulator:
         return Emulator(data=data, **options)
     except sqlite3.Error as error:
         hint = "; another emulator is using it" if "locked" in str(error) else ""
-        raise ValueError(f"{data} cannot be used: {error}{hint}") from error
+        raise ValueError(f"the data file cannot be used: {error}{hint}") from error
 
 
 def serve_emulator(
@@ -45,9 +49,16 @@ def serve_emulator(
         verbose: Whether to tell of each request.
         as_json: Whether to print the variables as JSON.
     """
+    stopped = threading.Event()
+    for number in _ENDING:
+        signal.signal(number, lambda _number, _frame: stopped.set())
     logging.basicConfig(format="aiolosant: %(message)s")  # what fails inside is told
     logging.getLogger("aiolosant.emulator").setLevel(logging.INFO if verbose else logging.WARNING)
-    with server:
+    try:
+        server.start()
+    except OSError as error:
+        raise ValueError(f"cannot listen: {error}; --port 0 takes any port that is free") from error
+    with contextlib.closing(server):
         if any(seeds) and server.has_groups():
             typer.echo("aiolosant: there are groups already; --seed and --groups are for an empty file", err=True)
             seeds = ()
@@ -59,12 +70,13 @@ def serve_emulator(
             "LOSANT_APPLICATION_ID": server.application_id,
         }
         if command:
-            return _run(command, variables)
+            return _run(command, variables, stopped)
         for line in [json.dumps(variables)] if as_json else _exports(variables):
             typer.echo(line)
         sys.stdout.flush()
         typer.echo("Serving until Ctrl-C.", err=True)
-        _wait_for_signal()
+        while not stopped.wait(0.5):  # with a time, because Windows tells of no signal before
+            pass
         return 0
 
 
@@ -72,22 +84,20 @@ def _exports(variables: dict[str, str]) -> list[str]:
     return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
-def _wait_for_signal() -> None:
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: stopped.set())
-    while not stopped.wait(0.5):  # with a time, because Windows tells of no signal before
-        pass
-
-
-def _run(command: list[str], variables: dict[str, str]) -> int:
+def _run(command: list[str], variables: dict[str, str], stopped: threading.Event) -> int:
     """Run a command with the variables set, and pass on what asks this one to end."""
     try:
-        process = subprocess.Popen(command, env=os.environ | variables)  # noqa: S603 - the caller's own
+        no_proxy = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost", "::1"]))
+        environment = os.environ | variables | {"NO_PROXY": no_proxy, "no_proxy": no_proxy}
+        process = subprocess.Popen(command, env=environment)  # noqa: S603 - the caller's own
     except OSError as error:
         raise ValueError(f"{command[0]} cannot be run: {error}") from error
     with process:
-        signal.signal(signal.SIGTERM, lambda _number, _frame: process.terminate())
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the command as well
+        for number in _ENDING:
+            # A terminal sends an interrupt to the command as well.
+            passed_on = signal.SIG_IGN if number == signal.SIGINT else lambda got, _frame: process.send_signal(got)
+            signal.signal(number, passed_on)
+        if stopped.is_set():  # just before
+            process.terminate()
         code = process.wait()
     return code if code >= 0 else 128 - code  # as a shell tells of a signal

@@ -6,7 +6,7 @@ Follows https://docs.losant.com/rest-api/application/ and https://docs.losant.co
 from __future__ import annotations
 
 from .operation import Call, Operation
-from .parameters import SummaryParameters
+from .parameters import MeParameters, SummaryParameters
 
 
 def _application(call: Call) -> object:
@@ -24,5 +24,5 @@ def _me(_call: Call) -> object:
 
 ACCOUNT_OPERATIONS = (
     Operation("GET", "/applications/{applicationId}", "application.get", _application, SummaryParameters),
-    Operation("GET", "/me", "me.get", _me, SummaryParameters),
+    Operation("GET", "/me", "me.get", _me, MeParameters),
 )

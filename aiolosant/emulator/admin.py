@@ -10,7 +10,7 @@ import msgspec
 from .api import Api
 from .controls import Controls
 from .faults import fault_named
-from .operation import Answer, Asked, error_answer
+from .operation import ApiRequest, ApiResponse, error_response
 from .schemas import ApiProblem
 
 
@@ -47,16 +47,16 @@ class Admin:
         self._controls = controls
         self._api = api
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, asked: ApiRequest) -> ApiResponse:
         """The answer to a request."""
         try:
-            return Answer(200, self._content(asked))
+            return ApiResponse(200, self._content(asked))
         except ApiProblem as problem:
-            return error_answer(problem.status, problem.kind, problem.message)
+            return error_response(problem.status, problem.kind, problem.message)
         except ValueError as problem:  # of msgspec as well
-            return error_answer(400, "Validation", str(problem))
+            return error_response(400, "Validation", str(problem))
 
-    def _content(self, asked: Asked) -> object:
+    def _content(self, asked: ApiRequest) -> object:
         controls = self._controls
         what = asked.path.removeprefix("/_emulator/").strip("/")
         if (asked.method, what) == ("GET", "health"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from .operation import Answer, Asked, Call, Operation, error_answer
+from .operation import ApiRequest, ApiResponse, Call, Operation, error_response
 from .parameters import Shaping, read_parameters
 from .query_sql import QueryError
 from .routes import find_operation
@@ -34,40 +34,41 @@ class Api:
         self._state = state
         self._strict = strict
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, asked: ApiRequest) -> ApiResponse:
         """The answer to a request; nothing else happens meanwhile."""
         try:
             with self._state.held():
                 return self._answer(asked)
         except ApiProblem as problem:
-            return error_answer(problem.status, problem.kind, problem.message)
+            return error_response(problem.status, problem.kind, problem.message)
         except NoJsonError as problem:
-            return Answer(400, {"code": "InvalidContent", "message": str(problem)})  # the framework's own shape
+            return ApiResponse(400, {"code": "InvalidContent", "message": str(problem)})  # the framework's own shape
         except TreeError as problem:
-            return error_answer(400, "Validation", str(problem))
+            return error_response(400, "Validation", str(problem))
         except QueryError as problem:
-            return error_answer(400, "Validation", f"query is not valid: {problem}")
+            return error_response(400, "Validation", f"query is not valid: {problem}")
         except Exception:  # whatever else is a mistake of the emulator's: told here, and in the log
             logger.exception("%s %s", asked.method, asked.target)
-            return error_answer(500, "InternalServerError", "the emulator failed; its log says why")
+            return error_response(500, "InternalServerError", "the emulator failed; its log says why")
 
-    def _answer(self, asked: Asked) -> Answer:
+    def _answer(self, asked: ApiRequest) -> ApiResponse:
         operation, ids = find_operation(asked.method, asked.path)
         # Parameters and body are looked at before the token.
         for name, value in ids.items():
             if not ID.fullmatch(value):
                 raise validation(f"{name} must be 24 hex digits")
         parameters = read_parameters(operation.parameters, asked.query, strict=self._strict)
+        prepared = None if operation.prepare is None else operation.prepare(parameters)
         shaping = read_parameters(Shaping, asked.query, strict=False)
         body = {} if operation.body is None else read_body(operation.body, asked.body)
         self.check_token(asked, _scopes_of(operation))
         application_id = ids.pop("applicationId", "").lower()
         if application_id and not self._state.accounts.has_application(application_id):
             raise ApiProblem(404, "NotFound", "Application was not found")
-        call = Call(self._state, application_id, ids, parameters, body, shaping.links, asked.target)
-        return Answer(operation.status, operation.answer(call))
+        call = Call(self._state, application_id, ids, parameters, prepared, body, shaping.links, asked.target)
+        return ApiResponse(operation.status, operation.answer(call))
 
-    def check_token(self, asked: Asked, scopes: set[str]) -> None:
+    def check_token(self, asked: ApiRequest, scopes: set[str]) -> None:
         """Let through a token with one of some scopes; with any scope, if there are none.
 
         Raises:
@@ -76,14 +77,15 @@ class Api:
         token = _token_of(asked)
         if token is None:
             raise ApiProblem(403, "Forbidden", "Access is forbidden")  # and not 401
-        own = self._state.accounts.scopes(token) if token.isascii() else None
+        with self._state.held():
+            own = self._state.accounts.scopes(token) if token.isascii() else None
         if own is None:
             raise ApiProblem(401, "Unauthorized", "Unauthorized")
         if scopes and not own & scopes:
             raise ApiProblem(403, "Forbidden", f"The token has none of the scopes {', '.join(sorted(scopes))}")
 
 
-def _token_of(asked: Asked) -> str | None:
+def _token_of(asked: ApiRequest) -> str | None:
     scheme, _, token = asked.headers.get("Authorization", "").partition(" ")
     if scheme.lower() in ("bearer", "jwt") and token.strip():
         return token.strip()

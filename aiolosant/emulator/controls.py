@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import attrs
 
 from .faults import Fault, Faults
-from .fixtures import checked_records
+from .fixtures import checked_changes, checked_records
 from .group_calls import written
 from .members import Kind
-from .schemas import ID
+from .schemas import ENDPOINT_METHODS, ID
+from .settings import Hook, Setting
 from .state import Snapshot, State
 from .store import TreeError
+
+_LONGEST = 1e9  # seconds
 
 
 @attrs.define
@@ -53,28 +56,27 @@ class Controls:
             None for any number.
         retry_after: Seconds for the `Retry-After` of each 429; None for no such header.
         lateness: Seconds that a `Fault.LATE_WRITE` is late by.
-        before_request: Called with each request before it is answered, on the emulator's own thread. It may change what
-            is there, it may return a `Fault` that the request is to meet, and a ValueError that it raises refuses the
-            request with a 400 `Validation` and its text.
+        before_request: Called with each request that the rate limit lets through, before it is answered, on the
+            emulator's own thread. It may change what is there, it may return a `Fault` that the request is to meet, and
+            a ValueError that it raises refuses the request with a 400 `Validation` and its text.
         requests: What it was asked, oldest first; of more than 200,000 the latest half.
         peak_in_flight: The most requests that were under way at a time.
         faults: Decides which request meets which fault; `inject` and `inject_random` tell it.
+        resets: How often `reset` or `restore` was called; what was still to be written before the last of them is not.
     """
+
+    latency = Setting(0.0)
+    rate_limit = Setting(None, may_be_none=True, least=0.001)
+    retry_after = Setting(None, may_be_none=True)
+    lateness = Setting(0.5)
+    before_request = Hook()
 
     def __init__(self, state: State) -> None:
         self._state = state
         self.faults = Faults()
         self.requests: list[RequestRecord] = []
         self.peak_in_flight = 0
-        self._set_back()
-
-    def _set_back(self) -> None:
-        self.latency = 0.0
-        self.rate_limit: float | None = None
-        self.retry_after: int | None = None
-        self.lateness = 0.5
-        self.before_request: Callable[[RequestRecord], Fault | None] | None = None
-        self._staleness = 0.0
+        self.resets = 0
 
     # Whom it serves.
 
@@ -90,16 +92,16 @@ class Controls:
 
     @property
     def staleness(self) -> float:
-        """Seconds until a write that is made from now on shows in lists; 0 for at once. It can be set."""
-        return self._staleness
+        """Seconds until a write that is made from now on shows in the list of groups; 0 for at once. It can be set."""
+        with self._state.held():
+            return self._state.shown_late_by
 
     @staleness.setter
     def staleness(self, seconds: float) -> None:
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LONGEST:
             raise ValueError(f"staleness must be seconds, 0 or more, not {seconds!r}")
         with self._state.held():
             self._state.show_late(seconds)
-        self._staleness = seconds
 
     def create_application(self) -> str:
         """Make another application; returns its id."""
@@ -120,9 +122,14 @@ class Controls:
         return token
 
     def revoke_token(self, token: str | None = None) -> None:
-        """Accept a token no more, by default the first one: from now on it is answered with 401."""
+        """Accept a token no more, by default the first one: from now on it is answered with 401.
+
+        Raises:
+            ValueError: It is not accepted as it is.
+        """
         with self._state.held():
-            self._state.accounts.remove_token(token or self.token)
+            if not self._state.accounts.remove_token(token or self.token):
+                raise ValueError("there is no such token; create_token() makes one, and reset() brings the first back")
 
     # Groups and their members.
 
@@ -157,18 +164,25 @@ class Controls:
             return [written(group) for group in self._state.groups.groups(owner)]
 
     def update_group(self, group_id: str, changes: Mapping[str, Any], *, application_id: str | None = None) -> None:
-        """Change fields of a group, by their API names, as somebody else would; a group that is not there stays away.
+        """Change fields of a group, by their API names, as somebody else would.
 
         Raises:
-            ValueError: The parent is none that the group can have.
+            ValueError: There is no such group, it has no such field, or a change breaks a rule of the API.
         """
+        checked = checked_changes(changes)
         with self._application(application_id) as owner:
-            self._state.groups.update(owner, group_id, changes)
+            if self._state.groups.update(owner, group_id, checked) is None:
+                raise ValueError(f"there is no group {group_id}")
 
     def delete_group(self, group_id: str, *, application_id: str | None = None) -> None:
-        """Delete a group, as somebody else would; its children go to its parent."""
+        """Delete a group, as somebody else would; its children go to its parent.
+
+        Raises:
+            ValueError: There is no such group.
+        """
         with self._application(application_id) as owner:
-            self._state.groups.delete(owner, group_id)
+            if not self._state.groups.delete(owner, group_id):
+                raise ValueError(f"there is no group {group_id}")
 
     def has_groups(self) -> bool:
         """Whether there is any group in any application."""
@@ -178,12 +192,24 @@ class Controls:
     def create_experience_user(
         self, email: str, *, first_name: str = "", last_name: str = "", application_id: str | None = None
     ) -> str:
-        """Make an experience user, of `application_id` instead of the first application if given; returns its id."""
+        """Make an experience user, of `application_id` instead of the first application if given; returns its id.
+
+        Raises:
+            ValueError: `email` is no address, or there is no such application.
+        """
+        if not isinstance(email, str) or "@" not in email:
+            raise ValueError(f"email must be an address such as ann@example.com, not {email!r}")
         fields = {"email": email, "firstName": first_name, "lastName": last_name, "userTags": {}}
         return self._add_member("experienceUsers", fields, application_id)
 
     def create_experience_endpoint(self, method: str, route: str, *, application_id: str | None = None) -> str:
-        """Make an experience endpoint; as `create_experience_user`. Losant writes methods in lower case."""
+        """Make an experience endpoint; as `create_experience_user`. Losant writes methods in lower case.
+
+        Raises:
+            ValueError: `method` is none of `delete`, `get`, `options`, `patch`, `post` and `put`.
+        """
+        if method.lower() not in ENDPOINT_METHODS:
+            raise ValueError(f"method must be one of {', '.join(ENDPOINT_METHODS)}, not {method!r}")
         fields = {"method": method.lower(), "route": route, "enabled": True, "access": "public", "endpointTags": {}}
         return self._add_member("experienceEndpoints", fields, application_id)
 
@@ -221,7 +247,8 @@ class Controls:
             fault: Which.
             times: How many requests, 1 or more; None for all until `withdraw_faults`.
             method: Only requests of this method.
-            path: Only requests to paths that match this glob, such as `*/experience/users`.
+            path: Only requests to paths that match this glob, such as `*/experience/users`; `*` is any text, slashes
+                too, and case does not matter.
 
         Raises:
             TypeError: `fault` is no `Fault`.
@@ -247,13 +274,16 @@ class Controls:
     def reset(self) -> None:
         """Be as new: no groups, members, other applications and other tokens, no faults, no requests, settings as ever.
 
-        The first application keeps its id, and the first token is good (again).
+        The first application keeps its id, the first token is good (again), and with `seed` ids begin anew.
         """
         self.faults.withdraw()
         with self._state.held():
+            self.resets += 1
             self._state.show_late(0)
             self._state.reset()
-        self._set_back()
+        for name, setting in vars(Controls).items():
+            if isinstance(setting, Setting | Hook):
+                vars(self).pop(name, None)
         self.requests.clear()
         self.peak_in_flight = 0
 
@@ -267,8 +297,10 @@ class Controls:
 
         Raises:
             TypeError: It is none.
+            ValueError: It is another emulator's.
         """
         if not isinstance(snapshot, Snapshot):
             raise TypeError(f"snapshot must be what snapshot() returned, not {type(snapshot).__name__}")
         with self._state.held():
+            self.resets += 1
             self._state.restore(snapshot)

@@ -5,13 +5,14 @@ What a group says of its tags and members is a JSON text in its row; triggers ke
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import os
 import random
 import sqlite3
 import time
+import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from .globbing import folded, glob_matches
 from .query_sql import text_matches
@@ -19,11 +20,13 @@ from .query_sql import text_matches
 # What SQLite keeps in the head of a file for the programs that use it: whose it is, and which version.
 _OURS = int.from_bytes(b"aiol")
 _VERSION = 2
+_SEEDED_SECOND = 0x5F000000  # in 2020
 _FIRST_EDITION = {"applications", "tokens", "groups", "members", "tags"}
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS applications (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, scopes TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS mains (kind TEXT PRIMARY KEY, value TEXT NOT NULL);  -- the first application and token
 CREATE TABLE IF NOT EXISTS groups (
     id TEXT PRIMARY KEY,
     application_id TEXT NOT NULL REFERENCES applications,
@@ -81,7 +84,8 @@ _MEMBERSHIPS = "".join(
         ("devices", "deviceIds"),
     )
 )
-_HAS_MEMBERS = """instr(NEW.fields, 'Ids":["')"""  # most have none, and JSON takes time to read
+# Most groups have no members, and JSON takes time to read. The text is msgspec's, which writes no blanks.
+_HAS_MEMBERS = """instr(NEW.fields, 'Ids":["')"""
 
 _TRIGGERS = f"""
 CREATE TRIGGER IF NOT EXISTS tags_made AFTER INSERT ON groups BEGIN {_TAGS} END;
@@ -110,6 +114,7 @@ def open_database(path: str | os.PathLike[str] | None) -> sqlite3.Connection:
         ValueError: The file is another program's, or made by a newer version. It was not touched.
         sqlite3.Error: It is no database, or another process has it open.
     """
+    _look(path)
     database = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=0.5, check_same_thread=False)
     try:
         version = _checked_version(database, path)
@@ -120,13 +125,28 @@ def open_database(path: str | os.PathLike[str] | None) -> sqlite3.Connection:
             f"{_TABLES} {_TRIGGERS} {_FROM_FIRST_EDITION if version == 1 else ''}"
             f"PRAGMA application_id = {_OURS}; PRAGMA user_version = {_VERSION};"
         )
-    except (sqlite3.Error, ValueError):
+    except sqlite3.Error as error:
+        database.close()
+        raise type(error)(f"{path}: {error}") from error
+    except ValueError:  # it changed since the look
         database.close()
         raise
     database.create_function("glob_matches", 2, glob_matches, deterministic=True)
     database.create_function("text_matches", 4, text_matches, deterministic=True)
     database.create_function("fold", 1, folded, deterministic=True)
     return database
+
+
+def _look(path: str | os.PathLike[str] | None) -> None:
+    """Look at a file without even a lock, since to open another program's may tidy it up."""
+    if path is None or not os.path.exists(path) or not os.path.getsize(path):  # noqa: PTH110, PTH202 - may be text
+        return
+    database = sqlite3.connect(f"file:{urllib.parse.quote(os.fspath(path))}?immutable=1", uri=True)
+    with contextlib.closing(database):
+        try:
+            _checked_version(database, path)
+        except sqlite3.Error as error:
+            raise type(error)(f"{path}: {error}") from error
 
 
 def _checked_version(database: sqlite3.Connection, path: object) -> int:
@@ -143,7 +163,7 @@ def _checked_version(database: sqlite3.Connection, path: object) -> int:
     return int(version)
 
 
-@contextmanager
+@contextlib.contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
     """Do all of what is done meanwhile, or nothing."""
     with database:
@@ -156,16 +176,35 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def object_ids(seed: int | None = None) -> Iterator[str]:
-    """Yield ids as MongoDB makes them: seconds, five bytes of the process, a counter; they grow with time.
+class Ids:
+    """Ids as MongoDB makes them: seconds, five bytes of the process, a counter; they grow.
 
     Args:
-        seed: Makes the ids the same in each run, a second after the other; None for ids of now.
+        seed: Makes them the same in each run, and as of one fixed second; None for ids of now.
     """
-    if seed is None:
-        process = os.urandom(5).hex()
-        for n in itertools.count():
-            yield f"{time.time_ns() // 1_000_000_000:08x}{process}{n & 0xFFFFFF:06x}"
-    process = random.Random(seed).randbytes(5).hex()  # noqa: S311 - no secret
-    for n in itertools.count():
-        yield f"{0x5F000000 + (n >> 24):08x}{process}{n & 0xFFFFFF:06x}"
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._seed = seed
+        self._process = os.urandom(5) if seed is None else random.Random(seed).randbytes(5)  # noqa: S311 - no secret
+        self._count = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        seconds = time.time_ns() // 1_000_000_000 if self._seed is None else _SEEDED_SECOND + (self._count >> 24)
+        number, self._count = self._count & 0xFFFFFF, self._count + 1
+        return f"{seconds:08x}{self._process.hex()}{number:06x}"
+
+    def restart(self, after: str) -> None:
+        """With a seed, begin anew behind an id that stays."""
+        if self._seed is not None:
+            self._count = int(after[-6:], 16) + 1
+
+
+def unused_id(database: sqlite3.Connection, ids: Iterator[str], table: str) -> str:
+    """The next id that nothing in a table has: what kept its own id may have one that comes later."""
+    while True:
+        found = next(ids)
+        if database.execute(f"SELECT 1 FROM {table} WHERE id = ?", (found,)).fetchone() is None:
+            return found

@@ -23,13 +23,13 @@ class Fault(enum.Enum):
     """Failed before anything was done."""
     BAD_GATEWAY = "502"
     """Done, but a gateway lost the answer and sends a page of HTML instead."""
-    CUT_BEFORE_WRITE = "cut before the write"
+    CUT_BEFORE_WRITE = "cut-before-write"
     """The connection is cut, and nothing was done."""
-    CUT_AFTER_WRITE = "cut after the write"
+    CUT_AFTER_WRITE = "cut-after-write"
     """Done, but the connection is cut instead of an answer."""
-    LATE_WRITE = "late write"
+    LATE_WRITE = "late-write"
     """The connection is cut at once, and what was asked for is done the emulator's `lateness` later."""
-    BROKEN_BODY = "broken body"
+    BROKEN_BODY = "broken-body"
     """Done, but the answer breaks off in its middle."""
     SILENCE = "silence"
     """Nothing is done and nothing is answered, for as long as the client waits."""
@@ -42,10 +42,9 @@ def fault_named(name: str) -> Fault:
         ValueError: There is none; the message has them all.
     """
     for fault in Fault:
-        if name.strip().upper().replace("-", "_") in (fault.name, fault.value.upper()):
+        if name.strip().lower().replace("_", "-") in (fault.value, fault.name.lower().replace("_", "-")):
             return fault
-    names = (fault.value if fault.value.isdigit() else fault.name.lower().replace("_", "-") for fault in Fault)
-    raise ValueError(f"there is no fault {name!r}; there are {', '.join(names)}")
+    raise ValueError(f"there is no fault {name!r}; there are {', '.join(fault.value for fault in Fault)}")
 
 
 def parsed_chances(text: str) -> dict[Fault, float]:
@@ -61,6 +60,8 @@ def parsed_chances(text: str) -> dict[Fault, float]:
             share = float(chance.strip().removesuffix("%")) / (100 if chance.strip().endswith("%") else 1)
         except ValueError:
             raise ValueError(f"faults must be such as 'cut-after-write=5%,429=10%', not {text!r}") from None
+        if not 0 <= share <= 1:
+            raise ValueError(f"a share of faults must be 0% to 100%, or 0 to 1, not {chance}")
         chances[fault_named(name)] = share
     return chances
 
@@ -100,8 +101,10 @@ class Faults:
             raise ValueError(f"times must be 1 or more, or None, not {times!r}")
         if method is not None and method.upper() not in _METHODS:
             raise ValueError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
-        if path is not None and not (isinstance(path, str) and path.startswith(("/", "*"))):
-            raise ValueError(f"path must be a glob that begins with / or *, such as '*/experience/users', not {path!r}")
+        if path is not None and not (isinstance(path, str) and path.startswith(("/", "*")) and "=" not in path):
+            raise ValueError(
+                f"path must be a glob of a path, such as '*/experience/users', without a query, not {path!r}"
+            )
         with self._lock:
             self._script.append(_Scripted(fault, times, method and method.upper(), path))
 
@@ -109,7 +112,7 @@ class Faults:
         """From now on let each request meet a fault with its probability."""
         if not isinstance(chances, Mapping) or not all(isinstance(fault, Fault) for fault in chances):
             raise TypeError("chances must be a mapping from Faults to probabilities, such as {Fault.UNAVAILABLE: 0.1}")
-        if any(chance < 0 for chance in chances.values()) or sum(chances.values()) > 1:
+        if not all(0 <= chance <= 1 for chance in chances.values()) or sum(chances.values()) > 1 + 1e-9:
             raise ValueError("the probabilities must be 0 or more, and 1 or less together")
         with self._lock:
             self._chances = dict(chances)

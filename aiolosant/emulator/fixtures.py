@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from .schemas import GroupPost
+from .schemas import ID, GroupPatch, GroupPost
 
 # What a listing has besides, and only the server sets.
 _ANSWERED = {
@@ -28,16 +28,17 @@ def checked_records(records: Iterable[object]) -> list[Record]:
         ValueError: One has a field that no group has, two have one id, or some are each other's ancestors.
     """
     mappings = [_mapping(n, record) for n, record in enumerate(records)]
-    own = {record["id"] for record in mappings if "id" in record}
-    if len(own) < sum("id" in record for record in mappings):
+    own = {_normal(record["id"]) for record in mappings if record.get("id") is not None}
+    if len(own) < sum(record.get("id") is not None for record in mappings):
         raise ValueError("two records have the same id")
     children: dict[Any, list[Record]] = {}
     ordered: list[Record] = []
     for record in mappings:
-        parent_id = record.get("parentId")
+        parent_id = _normal(record.get("parentId"))
         (children.setdefault(parent_id, []) if parent_id in own else ordered).append(record)
     for record in ordered:  # grows meanwhile
-        ordered += children.pop(record.get("id"), [])
+        if record.get("id") is not None:
+            ordered += children.pop(_normal(record["id"]), [])
     if children:
         raise ValueError(f"records that are their own ancestors: those below {', '.join(map(str, children))}"[:500])
     return ordered
@@ -50,7 +51,15 @@ def _mapping(n: int, record: object) -> Record:
         raise TypeError(f"records[{n}] must be a mapping or have a to_dict(), not {type(record).__name__}")
     if unknown := sorted(str(name) for name in mapping if name not in _SENT and name not in _ANSWERED):
         raise ValueError(f"records[{n}] has fields that no group has: {', '.join(unknown)}")
+    for name in ("id", "parentId"):
+        if not isinstance(mapping.get(name), str | int | None):
+            raise TypeError(f"records[{n}].{name} must be text or null, not {type(mapping[name]).__name__}")
     return mapping
+
+
+def _normal(name: object) -> object:
+    """A name of a record as it compares: ids of the API have no case."""
+    return name.lower() if isinstance(name, str) and ID.fullmatch(name) else name
 
 
 def checked_fields(record: Record) -> dict[str, Any]:
@@ -65,7 +74,21 @@ def checked_fields(record: Record) -> dict[str, Any]:
     try:
         return msgspec.to_builtins(msgspec.convert(fields, GroupPost))  # type: ignore[no-any-return]  # a Struct becomes a dict
     except msgspec.ValidationError as problem:
-        raise ValueError(f"record {record.get('id', record.get('name'))!r}: {problem}") from None
+        known_as = record.get("id", record.get("name"))
+        which = "a record without id and name" if known_as is None else f"record {known_as!r}"
+        raise ValueError(f"{which}: {problem}") from None
+
+
+def checked_changes(changes: object) -> dict[str, Any]:
+    """The changes to a group, by the names and rules of the API.
+
+    Raises:
+        ValueError: There is no such field, or a change breaks a rule; the message names it.
+    """
+    try:
+        return msgspec.to_builtins(msgspec.convert(changes, GroupPatch))  # type: ignore[no-any-return]  # as above
+    except msgspec.ValidationError as problem:
+        raise ValueError(f"changes: {problem}") from None
 
 
 def kept_moments(record: Record) -> dict[str, int]:
@@ -74,11 +97,15 @@ def kept_moments(record: Record) -> dict[str, int]:
     Raises:
         ValueError: One is no date.
     """
-    return {
-        name: round(datetime.fromisoformat(record[name]).timestamp() * 1000)
-        for name in ("creationDate", "lastUpdated")
-        if record.get(name)
-    }
+    moments = {}
+    for name in ("creationDate", "lastUpdated"):
+        if record.get(name) is not None:
+            try:
+                moments[name] = round(datetime.fromisoformat(record[name]).timestamp() * 1000)
+            except (TypeError, ValueError):
+                which = f"record {record.get('name')!r}"
+                raise ValueError(f"{which}: {name} must be a date as the API writes it, not {record[name]!r}") from None
+    return moments
 
 
 def synthetic(count: int) -> Sequence[Record]:

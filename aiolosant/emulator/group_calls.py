@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 from .operation import Call, Operation
 from .parameters import GroupListParameters, GroupParameters, read_query
+from .query_fields import GROUP_FIELDS
+from .query_sql import compile_query
 from .schemas import ApiProblem, GroupPatch, GroupPost
 from .store import Group
 
@@ -19,7 +21,7 @@ _GROUP = _GROUPS + "/{experienceGroupId}"
 
 def _list(call: Call) -> object:
     wanted: GroupListParameters = call.parameters
-    query = read_query(wanted.query)
+    query = call.prepared
     groups, total = call.state.listed().page(
         call.application_id,
         sort_field=wanted.sort_field,
@@ -44,6 +46,13 @@ def _list(call: Call) -> object:
         "filterField": wanted.filter_field or "",
         "applicationId": call.application_id,
     }
+
+
+def _checked_query(wanted: GroupListParameters) -> object:
+    query = read_query(wanted.query)
+    if query is not None:
+        compile_query(query, GROUP_FIELDS)
+    return query
 
 
 def _create(call: Call) -> object:
@@ -78,7 +87,7 @@ def _found(group: Group | None) -> Group:
 
 
 GROUP_OPERATIONS = (
-    Operation("GET", _GROUPS, "experienceGroups.get", _list, GroupListParameters),
+    Operation("GET", _GROUPS, "experienceGroups.get", _list, GroupListParameters, prepare=_checked_query),
     Operation("POST", _GROUPS, "experienceGroups.post", _create, body=GroupPost, status=201),
     Operation("GET", _GROUP, "experienceGroup.get", _get, GroupParameters),
     Operation("PATCH", _GROUP, "experienceGroup.patch", _update, body=GroupPatch),

@@ -21,16 +21,21 @@ class LateLists:
 
     Args:
         database: The original, which must outlive this.
-        seconds: How late a write shows. It may be changed.
+        seconds: How late a write shows. It may be changed, for earlier writes too.
+
+    Attributes:
+        seconds: As the argument.
+        moment: The present, in milliseconds since 1970, for all that is written next.
     """
 
     def __init__(self, database: sqlite3.Connection, seconds: float) -> None:
         self.seconds = seconds
+        self.moment = now()
         self._original = database
         self._copy = open_database(None)
         self._store = Store(self._copy, iter(()))
         database.backup(self._copy)
-        database.create_function("present", 0, now)
+        database.create_function("present", 0, lambda: self.moment)
         events = (("INSERT", "NEW", 0), ("UPDATE", "NEW", 0), ("DELETE", "OLD", 1))
         database.executescript(
             _LOG

@@ -18,17 +18,19 @@ from .operation import Call, Operation
 from .parameters import (
     DeviceListParameters,
     DeviceParameters,
+    EndpointDeleteParameters,
     EndpointListParameters,
     EndpointParameters,
     PagedParameters,
     UserListParameters,
     read_query,
 )
-from .query_fields import DEVICE_FIELDS, USER_FIELDS
+from .query_fields import DEVICE_FIELDS, USER_FIELDS, has_email, has_one_of, members_of
 from .query_sql import Condition, UnknownFieldError, compile_query
 from .schemas import ApiProblem, EndpointPatch, EndpointPost, UserPatch, UserPost, validation
 
 _DATES = ("creationDate", "lastUpdated", "passwordLastUpdated")
+_MOST_MEMBERS = 1000
 _LIST_OF: dict[Kind, str] = {"experienceUsers": "experienceUserIds", "experienceEndpoints": "experienceEndpointIds"}
 
 
@@ -37,26 +39,20 @@ _LIST_OF: dict[Kind, str] = {"experienceUsers": "experienceUserIds", "experience
 
 def _list_users(call: Call) -> object:
     wanted: UserListParameters = call.parameters
+    if call.prepared is not None:  # a query overrides all other filters
+        return _page(call, "experienceUsers", [call.prepared], filtered=False)
+    return _page(
+        call, "experienceUsers", _of_group(wanted.experience_group_id, ancestors=wanted.include_ancestor_groups)
+    )
+
+
+def _checked_user_query(wanted: UserListParameters) -> Condition | None:
     query = read_query(wanted.query)
-    if query is not None:  # overrides all other filters
-        return _page(call, "experienceUsers", [compile_query(query, USER_FIELDS)], filtered=False)
-    group_id = wanted.experience_group_id
-    return _page(call, "experienceUsers", _of_group(group_id, ancestors=wanted.include_ancestor_groups))
+    return None if query is None else compile_query(query, USER_FIELDS)
 
 
 def _of_group(group_id: str | None, *, ancestors: bool = False) -> list[Condition]:
-    if group_id is None:
-        return []
-    if group_id in ("any", "none"):
-        return [Condition(f"members.id {'' if group_id == 'any' else 'NOT '}IN (SELECT member_id FROM memberships)")]
-    above = "UNION SELECT parent_id FROM groups JOIN tree USING (id) WHERE parent_id IS NOT NULL" if ancestors else ""
-    return [
-        Condition(
-            f"members.id IN (WITH RECURSIVE tree(id) AS (SELECT ? {above})"
-            " SELECT member_id FROM memberships JOIN tree ON group_id = tree.id)",
-            group_id.lower(),
-        )
-    ]
+    return [] if group_id is None else [members_of(group_id, ancestors=ancestors)]
 
 
 def _create_user(call: Call) -> object:
@@ -73,13 +69,9 @@ def _check_email(call: Call, own_id: str | None) -> None:
     # Two users of one application cannot log in with the same address (undocumented for the API, and assumed).
     if (email := call.body.get("email")) is None:
         return
-    same = Condition("fold(json_extract(members.fields, '$.email')) = fold(?)", email)
-    if any(user["id"] != (own_id or "").lower() for user in call.state.members.find(*_here(call), same)):
+    others = call.state.members.find(call.application_id, "experienceUsers", has_email(email))
+    if any(user["id"] != (own_id or "").lower() for user in others):
         raise validation(f"email {email} is another user's")
-
-
-def _here(call: Call) -> tuple[str, Kind]:
-    return call.application_id, "experienceUsers"
 
 
 # Endpoints.
@@ -106,22 +98,26 @@ def _update_endpoint(call: Call) -> object:
 
 def _list_devices(call: Call) -> object:
     wanted: DeviceListParameters = call.parameters
+    conditions, is_query = call.prepared
+    if wanted.query_deleted:  # nothing is deleted here
+        conditions = [Condition("0")]
+    return _page(call, "devices", conditions, filtered=not is_query)
+
+
+def _checked_device_filters(wanted: DeviceListParameters) -> tuple[list[Condition], bool]:
+    """The conditions of a list of devices, and whether they are those of a query, which overrides the rest."""
     query = read_query(wanted.query)
-    conditions = [Condition("0")] if wanted.query_deleted else []  # nothing is deleted here
     if query is not None:
         try:
-            return _page(call, "devices", [*conditions, compile_query(query, DEVICE_FIELDS)], filtered=False)
+            return [compile_query(query, DEVICE_FIELDS)], True
         except UnknownFieldError as problem:
             message = f"The emulator of aiolosant does not know this part of a device query: {problem}"
             raise ApiProblem(501, "NotImplemented", message) from None
-    if wanted.tag_filter is not None:
-        conditions += _tagged(wanted.tag_filter)
+    conditions = [] if wanted.tag_filter is None else _tagged(wanted.tag_filter)
     for field, value in (("deviceClass", wanted.device_class), ("parentId", wanted.parent_id)):
         if value is not None:
-            texts = _texts(value)
-            marks = ", ".join("?" * len(texts))
-            conditions.append(Condition(f"json_extract(members.fields, '$.{field}') IN ({marks})", *texts))
-    return _page(call, "devices", conditions)
+            conditions.append(has_one_of(field, _texts(value)))
+    return conditions, False
 
 
 def _tagged(text: str) -> list[Condition]:
@@ -204,11 +200,13 @@ def _put_into_groups(call: Call, kind: Kind, member_id: str, wanted: set[str] | 
     """Let a member be in these groups, and in no others."""
     if wanted is None:
         return
-    before = {group["id"] for group in call.state.members.groups_of(member_id)}
+    before = {group["id"] for group in call.state.members.groups_of(call.application_id, member_id)}
     for group_id in before ^ wanted:
         group = call.state.groups.get(call.application_id, group_id)
         others = [one for one in group[_LIST_OF[kind]] if one.lower() != member_id] if group else []
         changed = [*others, member_id] if group_id in wanted else others
+        if len(changed) > _MOST_MEMBERS:
+            raise validation(f"group {group_id} would have more than {_MOST_MEMBERS} members")
         call.state.groups.update(call.application_id, group_id, {_LIST_OF[kind]: changed})
 
 
@@ -243,7 +241,7 @@ def _written(call: Call, kind: Kind, member: Member) -> dict[str, Any]:
         if call.parameters.attributes_as_object:
             item["attributes"] = {attribute["name"]: attribute for attribute in member["attributes"]}
         return item
-    item["experienceGroups"] = call.state.members.groups_of(member["id"])
+    item["experienceGroups"] = call.state.members.groups_of(call.application_id, member["id"])
     return item
 
 
@@ -264,7 +262,7 @@ def _delete_one(kind: Kind, id_name: str) -> Any:
 
 
 MEMBER_OPERATIONS = (
-    Operation("GET", _USERS, "experienceUsers.get", _list_users, UserListParameters),
+    Operation("GET", _USERS, "experienceUsers.get", _list_users, UserListParameters, prepare=_checked_user_query),
     Operation("POST", _USERS, "experienceUsers.post", _create_user, body=UserPost, status=201),
     Operation("GET", _USER, "experienceUser.get", _get_one("experienceUsers", "experienceUserId")),
     Operation("PATCH", _USER, "experienceUser.patch", _update_user, body=UserPatch),
@@ -284,8 +282,8 @@ MEMBER_OPERATIONS = (
         _ENDPOINT,
         "experienceEndpoint.delete",
         _delete_one("experienceEndpoints", "experienceEndpointId"),
-        EndpointParameters,
+        EndpointDeleteParameters,
     ),
-    Operation("GET", _DEVICES, "devices.get", _list_devices, DeviceListParameters),
+    Operation("GET", _DEVICES, "devices.get", _list_devices, DeviceListParameters, prepare=_checked_device_filters),
     Operation("GET", _DEVICE, "device.get", _get_one("devices", "deviceId"), DeviceParameters),
 )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .database import now
+from .database import now, unused_id
 from .query_sql import Condition
 
 Kind = Literal["experienceUsers", "experienceEndpoints", "devices"]
@@ -32,7 +32,7 @@ class Members:
 
     def add(self, application_id: str, kind: Kind, fields: Mapping[str, Any]) -> str:
         """Make a user, an endpoint or a device; returns its id."""
-        member_id, moment = next(self._new_id), now()
+        member_id, moment = unused_id(self._db, self._new_id, "members"), now()
         fields = {"creationDate": moment, "lastUpdated": moment, **fields}
         values = (member_id, application_id, kind, msgspec.json.encode(fields).decode())
         self._db.execute("INSERT INTO members VALUES (?, ?, ?, ?)", values)
@@ -64,11 +64,11 @@ class Members:
         """Delete one; groups that have it are not asked."""
         self._db.execute("DELETE FROM members WHERE id = ?", (member_id,))
 
-    def groups_of(self, member_id: str) -> list[dict[str, Any]]:
+    def groups_of(self, application_id: str, member_id: str) -> list[dict[str, Any]]:
         """The id, name and parent of each group that has a user or an endpoint, by ascending id."""
         rows = self._db.execute(
             "SELECT groups.id, name, parent_id FROM groups JOIN memberships ON group_id = groups.id"
-            " WHERE member_id = ? ORDER BY groups.id",
-            (member_id,),
+            " WHERE member_id = ? AND application_id = ? ORDER BY groups.id",
+            (member_id, application_id),
         )
         return [{"id": group_id, "name": name, "parentId": parent_id} for group_id, name, parent_id in rows]

@@ -21,6 +21,7 @@ class Call:
         application_id: The application of the path; "" for a path without one.
         ids: The other ids of the path, by their names.
         parameters: The query string, read.
+        prepared: What the operation's `prepare` made of it.
         body: The body, by the API's names.
         links: Whether links are wanted.
         target: Path and query, as they were sent.
@@ -30,6 +31,7 @@ class Call:
     application_id: str
     ids: Mapping[str, str]
     parameters: Any
+    prepared: Any
     body: Mapping[str, Any]
     links: bool
     target: str
@@ -45,6 +47,7 @@ class Operation:
         scope: The scope that is its own, such as `experienceGroups.get`.
         answer: Makes the content of the answer.
         parameters: What its query string may say.
+        prepare: Makes of the parameters what takes more than their types to check, such as a query; None for nothing.
         body: What its body may say; None if it has none.
         status: The status of an answer that went well.
     """
@@ -56,10 +59,11 @@ class Operation:
     parameters: type[msgspec.Struct] = NoParameters
     body: type[msgspec.Struct] | None = None
     status: int = 200
+    prepare: Callable[[Any], Any] | None = None
 
 
 @attrs.frozen
-class Asked:
+class ApiRequest:
     """A request as it arrived.
 
     Attributes:
@@ -80,7 +84,7 @@ class Asked:
 
 
 @attrs.frozen
-class Answer:
+class ApiResponse:
     """What is answered.
 
     Attributes:
@@ -92,6 +96,6 @@ class Answer:
     content: object
 
 
-def error_answer(status: int, kind: str, message: str) -> Answer:
+def error_response(status: int, kind: str, message: str) -> ApiResponse:
     """An error in Losant's shape."""
-    return Answer(status, {"type": kind, "message": message})
+    return ApiResponse(status, {"type": kind, "message": message})

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from .schemas import ID, Id, validation
 
@@ -38,7 +38,7 @@ class GroupListParameters(PagedParameters, kw_only=True):
     """The query string of a list of groups."""
 
     sort_field: Literal["name", "id", "creationDate", "lastUpdated"] = "name"
-    filter_field: Literal["name"] | None = None
+    filter_field: Literal["name"] | UnsetType = UNSET
     query: str | None = None
 
 
@@ -53,7 +53,7 @@ class UserListParameters(PagedParameters, kw_only=True):
     """The query string of a list of users."""
 
     sort_field: Literal["firstName", "lastName", "email", "id", "creationDate", "lastLogin", "lastUpdated"] = "email"
-    filter_field: Literal["firstName", "lastName", "email"] | None = None
+    filter_field: Literal["firstName", "lastName", "email"] | UnsetType = UNSET
     experience_group_id: Annotated[str, Meta(pattern=rf"^({ID.pattern}|any|none)\Z")] | None = None
     include_ancestor_groups: bool = False
     query: str | None = None
@@ -63,16 +63,21 @@ class EndpointListParameters(SortedParameters, kw_only=True):
     """The query string of a list of endpoints, which is not paged."""
 
     sort_field: Literal["order", "method", "route", "id", "creationDate", "requestCount", "lastUpdated"] = "order"
-    filter_field: Literal["method", "route"] | None = None
+    filter_field: Literal["method", "route"] | UnsetType = UNSET
     experience_group_id: Id | None = None
     request_count_duration: str | None = None
     version: str = "develop"
 
 
 class EndpointParameters(msgspec.Struct, rename="camel"):
-    """The query string of a get or a delete of an endpoint."""
+    """The query string of a get of an endpoint."""
 
     version: str = "develop"
+
+
+class EndpointDeleteParameters(msgspec.Struct, rename="camel"):
+    """The query string of a delete of an endpoint; there are no workflows here."""
+
     include_workflows: str | None = None
 
 
@@ -88,7 +93,7 @@ class DeviceListParameters(PagedParameters, kw_only=True):
     """The query string of a list of devices."""
 
     sort_field: Literal["name", "id", "creationDate", "lastUpdated", "connectionStatus", "deletedAt"] = "name"
-    filter_field: Literal["name"] | None = None
+    filter_field: Literal["name"] | UnsetType = UNSET
     device_class: str | None = None
     tag_filter: str | None = None
     parent_id: str | None = None
@@ -100,10 +105,15 @@ class DeviceListParameters(PagedParameters, kw_only=True):
 
 
 class SummaryParameters(msgspec.Struct, rename="camel"):
-    """The query string of a get of an application, or of oneself."""
+    """The query string of a get of an application, whose summary is not modelled here."""
 
     summary_exclude: str = ""
     summary_include: str = ""
+
+
+class MeParameters(SummaryParameters):
+    """The query string of a get of oneself."""
+
     include_recent: bool = False
 
 

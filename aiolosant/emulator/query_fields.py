@@ -128,3 +128,25 @@ DEVICE_FIELDS: dict[str, FieldCompiler] = {
     ),
 }
 """A part of what https://docs.losant.com/devices/device-queries/ has."""
+
+
+def members_of(group_id: str, *, ancestors: bool) -> Condition:
+    """Members of one group, or of those above it as well; `any` for members of whichever, `none` for those of none."""
+    if group_id in ("any", "none"):
+        return Condition(f"members.id {'' if group_id == 'any' else 'NOT '}IN (SELECT member_id FROM memberships)")
+    above = "UNION SELECT parent_id FROM groups JOIN tree USING (id) WHERE parent_id IS NOT NULL" if ancestors else ""
+    return Condition(
+        f"members.id IN (WITH RECURSIVE tree(id) AS (SELECT ? {above})"
+        " SELECT member_id FROM memberships JOIN tree ON group_id = tree.id)",
+        group_id.lower(),
+    )
+
+
+def has_email(email: str) -> Condition:
+    """Users with an address, whatever its case."""
+    return Condition(f"fold({_of('email')}) = fold(?)", email)
+
+
+def has_one_of(field: str, texts: list[str]) -> Condition:
+    """Members whose field is one of some texts."""
+    return Condition(f"{_of(field)} IN ({', '.join('?' * len(texts))})", *texts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .globbing import folded
@@ -22,6 +22,7 @@ _MOST = 100
 _DEEPEST = 30
 
 _COMPARISONS = {"$eq": "=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUE = "1"
 FALSE = "0"
 
@@ -227,8 +228,10 @@ def as_milliseconds(value: object) -> float | None:
         date = datetime.fromisoformat(str(value))
     except ValueError:
         return None
-    # A date without a zone is taken as UTC (assumed).
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() * 1000
+    # A date without a zone is taken as UTC (assumed). In whole numbers, since floats miss some milliseconds.
+    since = (date if date.tzinfo else date.replace(tzinfo=UTC)) - _EPOCH
+    milliseconds, rest = divmod(since, timedelta(milliseconds=1))
+    return milliseconds + rest / timedelta(milliseconds=1) if rest else milliseconds
 
 
 def iso(column: str) -> str:

@@ -48,10 +48,11 @@ def _names(path: str) -> list[str]:
     return [part[1:-1] for part in path.split("/") if part.startswith("{")]
 
 
+# The routes are those of the published description of the API, version 1.30, a method and a path a line.
 @functools.cache
 def _known() -> _Node:
     root: _Node = {}
-    text = importlib.resources.files(__package__).joinpath("losant_routes.txt").read_text("utf-8")
+    text = importlib.resources.files("aiolosant.emulator").joinpath("losant_routes.txt").read_text("utf-8")
     for line in text.splitlines():
         method, path = line.split(" ")
         _put(root, method, path, None)

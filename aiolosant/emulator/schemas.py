@@ -6,6 +6,7 @@ Follows the published schemas of API version 1.30.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ TagValue = Annotated[str, Meta(min_length=1, max_length=255)]
 Tags = dict[TagKey, TagValue]
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Text = Annotated[str, Meta(max_length=1024)]
+# The schema says only that it is an address (`format: email`).
 Email = Annotated[str, Meta(max_length=1024, pattern=r"^[^@\s]+@[^@\s]+\Z")]
 Description = Annotated[str, Meta(max_length=32767)]
 
@@ -72,7 +74,7 @@ class UserPatch(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     first_name: Text | UnsetType = UNSET
     last_name: Text | UnsetType = UNSET
     password: Annotated[str, Meta(min_length=8, max_length=2048)] | UnsetType = UNSET
-    token_cutoff: str | UnsetType = UNSET
+    token_cutoff: datetime | UnsetType = UNSET
     user_tags: Tags | UnsetType = UNSET
     experience_group_ids: Ids | UnsetType = UNSET
 
@@ -90,6 +92,9 @@ class Reply(msgspec.Struct, forbid_unknown_fields=True, rename="camel", omit_def
     value: str
     type: Literal["page", "redirect"]
     status_code: Annotated[int, Meta(ge=100, le=599)] | UnsetType = UNSET
+
+
+ENDPOINT_METHODS = ("delete", "get", "options", "patch", "post", "put")
 
 
 class EndpointPatch(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -118,7 +123,7 @@ def read_body(shape: type[msgspec.Struct], body: bytes) -> dict[str, Any]:
     """The given fields of a body, by their API names.
 
     Raises:
-        NoJsonError: It is none.
+        NoJsonError: It is no JSON.
         ApiProblem: It is not of its shape.
     """
     try:
@@ -132,4 +137,4 @@ def read_body(shape: type[msgspec.Struct], body: bytes) -> dict[str, Any]:
 
 
 class NoJsonError(Exception):
-    """A body that is no JSON."""
+    """The body of a request is no JSON."""

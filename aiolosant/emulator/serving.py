@@ -11,11 +11,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
-from .operation import Answer, error_answer
-from .traffic import http_error_answer
+from .operation import error_response
+from .responses import bare_response, http_error_response
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -38,41 +37,48 @@ class ServingThread:
         self._handler = handler
         self._host = host
         self._port = port
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._thread: threading.Thread | None = None
+        self._loop = asyncio.new_event_loop()
+        self._wanted_end = asyncio.Event()
+        # A daemon, so that an emulator that nobody closes keeps no interpreter alive.
+        self._thread = threading.Thread(target=self._run, name="aiolosant emulator", daemon=True)
+        self._listening: Future[tuple[str, int]] = Future()
 
     def start(self) -> tuple[str, int]:
-        """Listen; returns the address and the port once connections are taken.
+        """Listen; returns the address and the port once connections are taken. Call it once.
 
         Raises:
             OSError: The port is in use, or the address is not this machine's.
+            OverflowError: There is no such port.
         """
-        listening: Future[tuple[str, int]] = Future()
-        # A daemon, so that an emulator that nobody closes keeps no interpreter alive.
-        self._thread = threading.Thread(
-            target=asyncio.run, args=(self._serve(listening),), name="aiolosant emulator", daemon=True
-        )
         self._thread.start()
         try:
-            return listening.result()
-        except BaseException:
-            self._thread.join()
+            return self._listening.result()
+        except BaseException:  # be it an interrupt
+            self.stop()
             raise
 
     def stop(self) -> None:
-        """Listen no more, cut what is under way, and wait until the thread has ended. Twice does no harm."""
-        if self._loop is not None and self._stop is not None:
-            with contextlib.suppress(RuntimeError):  # its loop has ended by itself
-                self._loop.call_soon_threadsafe(self._stop.set)
-        if self._thread is not None:
+        """Listen no more, cut what is under way, and wait until the thread has ended. Twice does no harm.
+
+        Raises:
+            RuntimeError: This is the thread itself.
+        """
+        if self._thread is threading.current_thread():
+            raise RuntimeError("an emulator cannot be closed by its own before_request; close it where it was started")
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            self._loop.call_soon_threadsafe(self._wanted_end.set)
+        if self._thread.ident is None:  # never started
+            self._loop.close()
+        else:
             self._thread.join()
 
-    async def _serve(self, listening: Future[tuple[str, int]]) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        runner = web.ServerRunner(
-            web.Server(self._handler, request_factory=_request), shutdown_timeout=_LAST_SECONDS, handle_signals=False
-        )
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        # A runner of aiohttp's knows how to end; its own sites cannot have our protocol.
+        runner = web.ServerRunner(web.Server(self._handler, request_factory=_request), shutdown_timeout=_LAST_SECONDS)
         try:
             await runner.setup()
             server: Any = runner.server
@@ -83,11 +89,11 @@ class ServingThread:
             listener = await self._loop.create_server(protocol, address, self._port, family=family)
         except BaseException as error:  # noqa: BLE001 - raised by `start`, on the thread that wants to know
             await runner.cleanup()
-            listening.set_exception(error)
+            self._listening.set_exception(error)
             return
-        listening.set_result((address, listener.sockets[0].getsockname()[1]))
+        self._listening.set_result((address, listener.sockets[0].getsockname()[1]))
         try:
-            await self._stop.wait()
+            await self._wanted_end.wait()
         finally:
             listener.close()
             await runner.cleanup()
@@ -105,7 +111,10 @@ def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) 
 
 
 class _Protocol(web.RequestHandler):
-    """Answers in Losant's shape what aiohttp refuses before the handler sees it, such as broken HTTP."""
+    """Answers in Losant's shape what aiohttp refuses before the handler sees it, such as broken HTTP.
+
+    It overrides what aiohttp (3.12 to 3.14) does with such a request; the tests send some.
+    """
 
     __slots__ = ()
 
@@ -113,7 +122,7 @@ class _Protocol(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         if isinstance(resp, web.HTTPException):  # such as an `Expect` that is not known
-            resp = _bare_response(http_error_answer(resp))
+            resp = bare_response(http_error_response(resp))
         return await super().finish_response(request, resp, start_time)
 
     def handle_error(
@@ -125,11 +134,6 @@ class _Protocol(web.RequestHandler):
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was under way already")
-        response = _bare_response(error_answer(status, "Validation", message or str(exc) or "This is no valid HTTP"))
+        response = bare_response(error_response(status, "Validation", message or str(exc) or "This is no valid HTTP"))
         response.force_close()
         return response
-
-
-def _bare_response(answer: Answer) -> web.Response:
-    body = msgspec.json.encode(answer.content)
-    return web.Response(status=answer.status, body=body, content_type="application/json")

@@ -12,7 +12,7 @@ from random import Random
 import attrs
 
 from .accounts import Accounts
-from .database import object_ids, open_database, transaction
+from .database import Ids, now, open_database, transaction
 from .late_lists import LateLists
 from .members import Members
 from .store import Store
@@ -51,14 +51,18 @@ class State:
         self._lock = threading.RLock()
         self._closed = False
         self._late_lists: LateLists | None = None
-        ids = object_ids(seed)
-        self.accounts = Accounts(self._db, ids)
-        self.groups = Store(self._db, ids)
-        self.members = Members(self._db, ids)
-        known = next(iter(self.accounts.applications()), None) if application_id is None else application_id
-        self.application_id = self.accounts.create_application(known)
+        self._ids = Ids(seed)
+        self.accounts = Accounts(self._db, self._ids)
+        self.groups = Store(self._db, self._ids)
+        self.members = Members(self._db, self._ids)
+        known = self.accounts.main("application")
+        if seed is not None and known is not None:
+            self._db.close()
+            raise ValueError("seed is for a new emulator; the ids of a file that is there are what they are")
+        self.application_id = self.accounts.create_application(application_id or known)
+        self.accounts.set_main("application", self.application_id)
         made = secrets.token_urlsafe(32) if seed is None else Random(seed).randbytes(24).hex()  # noqa: S311 - of a test
-        before = self.accounts.first_token()
+        before = self.accounts.main("token")
         self.token = token or before or made
         if before is not None and before != self.token:  # rotated: the file's own is good no more
             self.accounts.remove_token(before)
@@ -74,6 +78,8 @@ class State:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the emulator is closed, and what it knew is gone; make a new one")
+            if self._late_lists is not None:
+                self._late_lists.moment = now()
             yield
 
     def close(self) -> None:
@@ -87,8 +93,13 @@ class State:
         """The groups as lists show them."""
         return self.groups if self._late_lists is None else self._late_lists.caught_up()
 
+    @property
+    def shown_late_by(self) -> float:
+        """Seconds until a write shows in the list of groups."""
+        return self._late_lists.seconds if self._late_lists is not None else 0.0
+
     def show_late(self, seconds: float) -> None:
-        """Let each write from now on show in lists so many seconds later; 0 for at once."""
+        """Let each write from now on show in the list of groups so many seconds later; 0 for at once."""
         if self._late_lists is not None and seconds:
             self._late_lists.seconds = seconds
             return
@@ -101,6 +112,7 @@ class State:
         for table in _TABLES:
             self._db.execute(f"DELETE FROM {table}")
         self.groups.forget_orders()
+        self._ids.restart(self.application_id)
         self.accounts.create_application(self.application_id)
         self._accept_main_token()
 
@@ -109,7 +121,13 @@ class State:
         return Snapshot({table: tuple(self._db.execute(f"SELECT * FROM {table}")) for table in _TABLES})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Forget what is known, and know what a snapshot has."""
+        """Forget what is known, and know what a snapshot has.
+
+        Raises:
+            ValueError: It is another emulator's.
+        """
+        if (self.application_id,) not in snapshot.tables["applications"]:
+            raise ValueError("the snapshot is another emulator's: the application of this one is not in it")
         with transaction(self._db):
             for table, rows in snapshot.tables.items():  # tags and memberships follow from the groups
                 self._db.execute(f"DELETE FROM {table}")
@@ -123,8 +141,9 @@ class State:
             self._late_lists = LateLists(self._db, seconds)
 
     def _accept_main_token(self) -> None:
-        # That of an application, which is not let see who made it; but there is nobody else here to ask.
+        # A token of an application cannot ask for `/me`; ours can, because there is no other user here (assumed).
         self.accounts.add_token(self.token, ["all.Application", "me.get"])
+        self.accounts.set_main("token", self.token)
 
     def _close_late_lists(self) -> None:
         if self._late_lists is not None:

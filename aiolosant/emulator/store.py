@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from .database import now, transaction
+from .database import now, transaction, unused_id
 from .fixtures import checked_fields, kept_moments
 from .query_fields import GROUP_FIELDS
 from .query_sql import QueryError, compile_query
@@ -57,7 +57,7 @@ class Store:
 
     def create(self, application_id: str, fields: Mapping[str, Any]) -> Group:
         """Make a group; raises TreeError for a parent that is not there."""
-        group_id = next(self._new_id)
+        group_id = unused_id(self._db, self._new_id, "groups")
         with transaction(self._db):
             self._insert(
                 group_id, application_id, fields, self._checked_parent(application_id, None, fields.get("parentId"))
@@ -97,12 +97,12 @@ class Store:
             for record in records:
                 fields = checked_fields(record)
                 above = record.get("parentId")
-                parent_id = ids.get(above) or self._checked_parent(application_id, None, above)
+                parent_id = ids.get(above) or self._checked_parent(application_id, None, above and str(above))
                 if parent_id not in depths:
                     depths[parent_id] = len(self._found(application_id, str(parent_id))["ancestorIds"]) + 1
                 if depths[parent_id] > _MAX_ANCESTORS:
                     raise _too_deep(above)
-                group_id = self._kept_id(record) if keep_ids else next(self._new_id)
+                group_id = self._kept_id(record) if keep_ids else unused_id(self._db, self._new_id, "groups")
                 self._insert(group_id, application_id, fields, parent_id, kept_moments(record) if keep_ids else {})
                 depths[group_id] = depths[parent_id] + 1
                 ids[record.get("id", group_id)] = group_id

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import logging
 import math
 import time
-from collections.abc import Mapping
 
-import msgspec
+import attrs
 from aiohttp import web
 
 from .admin import Admin
 from .api import Api, header_without_token
 from .controls import Controls, RequestRecord
 from .faults import Fault
-from .operation import Answer, Asked, error_answer
+from .operation import ApiRequest, error_response
+from .responses import CUT, break_off, cut, http_error_response, json_response, preflight_response
 
 logger = logging.getLogger("aiolosant.emulator")
 
 _LOG_LENGTH = 200_000
 # Seconds between two looks at whether a client still waits for an answer that never comes.
 _SILENCE_STEP = 0.02
-_CUT = 499
 
 
 class Traffic:
@@ -45,69 +43,88 @@ class Traffic:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        controls, began = self._controls, time.monotonic()
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            return preflight_response(request)
         query = dict(request.query)
-        asked = Asked(request.method, request.path, request.path_qs, query, request.headers, b"")
+        asked = ApiRequest(request.method, request.path, request.path_qs, query, request.headers, b"")
         if asked.path.startswith("/_emulator/"):
-            asked = Asked(*(asked.method, asked.path, asked.target, query, asked.headers), await request.read())
-            return _response(request, self._admin.answer(asked))
-        shown = query | ({"access_token": "***"} if "access_token" in query else {})
-        headers = header_without_token({name.lower(): value for name, value in request.headers.items()})
-        record = RequestRecord(asked.method, asked.path, shown, began, headers=headers)
-        controls.requests.append(record)
-        if len(controls.requests) > _LOG_LENGTH:
-            del controls.requests[: _LOG_LENGTH // 2]
+            return json_response(request, self._admin.answer(attrs.evolve(asked, body=await request.read())))
+        record, resets = self._recorded(request, query), self._controls.resets
         self._in_flight += 1
-        controls.peak_in_flight = max(controls.peak_in_flight, self._in_flight)
+        self._controls.peak_in_flight = max(self._controls.peak_in_flight, self._in_flight)
+        response: web.StreamResponse = web.Response(status=CUT)
         try:
             record.body = await request.read()
-            asked = Asked(*(asked.method, asked.path, asked.target, query, asked.headers), record.body)
-            await asyncio.sleep(controls.latency)
-            response = await self._respond(request, asked, self._fault_for(record))
+            await asyncio.sleep(self._controls.latency)
+            if self._controls.resets != resets:  # it was another test's
+                return cut(request)
+            response = await self._respond(request, attrs.evolve(asked, body=record.body), self._fault_for(record))
         except ValueError as refusal:  # of `before_request`
-            response = _response(request, error_answer(400, "Validation", str(refusal)))
+            response = json_response(request, error_response(400, "Validation", str(refusal)))
         except web.HTTPException as error:  # a body that is too large
-            response = _response(request, http_error_answer(error))
+            response = json_response(request, http_error_response(error))
         except ConnectionError:
-            response = web.Response(status=_CUT)  # the client has gone; this reaches nobody
+            pass  # the client has gone; what is returned reaches nobody
+        except Exception as error:  # a mistake in `before_request`, or of the emulator's
+            logger.exception("%s %s", asked.method, asked.target)
+            message = f"the emulator, or its before_request, failed: {error!r}"
+            response = json_response(request, error_response(500, "InternalServerError", message))
         finally:
             self._in_flight -= 1
-        record.status = response.status
-        logger.info("%s %s: %d, %.0f ms", asked.method, asked.path, response.status, (time.monotonic() - began) * 1000)
+            record.status = response.status
+        seconds = time.monotonic() - record.time
+        logger.info("%s %s: %d, %.0f ms", asked.method, asked.path, response.status, seconds * 1000)
         return response
+
+    def _recorded(self, request: web.BaseRequest, query: dict[str, str]) -> RequestRecord:
+        shown = query | ({"access_token": "***"} if "access_token" in query else {})
+        headers = header_without_token({name.lower(): value for name, value in request.headers.items()})
+        record = RequestRecord(request.method, request.path, shown, time.monotonic(), headers=headers)
+        requests = self._controls.requests
+        requests.append(record)
+        if len(requests) > _LOG_LENGTH:
+            del requests[: _LOG_LENGTH // 2]
+        return record
 
     def _fault_for(self, record: RequestRecord) -> Fault | None:
         if not self._has_room():
             return Fault.TOO_MANY_REQUESTS
         hook = self._controls.before_request
         wanted = hook(record) if hook is not None else None
+        if wanted is not None and not isinstance(wanted, Fault):
+            raise TypeError(f"before_request must return a Fault or None, not {wanted!r}")
         return wanted or self._controls.faults.next(record.method, record.path)
 
-    async def _respond(self, request: web.BaseRequest, asked: Asked, fault: Fault | None) -> web.StreamResponse:
-        if asked.method == "OPTIONS" and "access-control-request-method" in asked.headers:
-            return _preflight(request)
+    async def _respond(self, request: web.BaseRequest, asked: ApiRequest, fault: Fault | None) -> web.StreamResponse:
         if fault is None:
-            return _response(request, self._api.answer(asked))
+            return json_response(request, self._api.answer(asked))
         if fault is Fault.TOO_MANY_REQUESTS:
             after = self._controls.retry_after
-            refusal = error_answer(429, "TooManyRequests", "Rate limit exceeded")
-            return _response(request, refusal, {} if after is None else {"Retry-After": str(after)})
+            # Losant says how long in its words (as reported on its forum), and in no header.
+            words = "" if after is None else f" Retry in {after} seconds"
+            refusal = error_response(429, "TooManyRequests", f"Over rate limit, request throttled.{words}")
+            return json_response(request, refusal, {} if after is None else {"Retry-After": str(after)})
         if fault is Fault.SERVER_ERROR:
-            return _response(request, error_answer(500, "InternalServerError", "Internal Server Error"))
+            return json_response(request, error_response(500, "InternalServerError", "Internal Server Error"))
         if fault is Fault.UNAVAILABLE:
-            return _response(request, error_answer(503, "ServiceUnavailable", "Service Unavailable"))
+            return json_response(request, error_response(503, "ServiceUnavailable", "Service Unavailable"))
         if fault is Fault.SILENCE:
             await self._keep_silent(request)
         elif fault is Fault.LATE_WRITE:
-            asyncio.get_running_loop().call_later(self._controls.lateness, self._api.answer, asked)
+            loop, resets = asyncio.get_running_loop(), self._controls.resets
+            loop.call_later(self._controls.lateness, self._write_late, asked, resets)
         elif fault is not Fault.CUT_BEFORE_WRITE:
-            response = _response(request, self._api.answer(asked))
+            response = json_response(request, self._api.answer(asked))
             if fault is Fault.BAD_GATEWAY:
                 page = "<html><h1>502 Bad Gateway</h1></html>"
                 return web.Response(status=502, text=page, content_type="text/html")
             if fault is Fault.BROKEN_BODY:
-                await _break_off(request, response)
-        return _cut(request)
+                await break_off(request, response)
+        return cut(request)
+
+    def _write_late(self, asked: ApiRequest, resets: int) -> None:
+        if self._controls.resets == resets:  # else it is another test's by now
+            self._api.answer(asked)
 
     async def _keep_silent(self, request: web.BaseRequest) -> None:
         """Wait until the faults are withdrawn, or the client has gone."""
@@ -128,52 +145,3 @@ class Traffic:
             return False
         self._bucket -= 1
         return True
-
-
-def http_error_answer(error: web.HTTPException) -> Answer:
-    """An error of aiohttp's own in Losant's shape."""
-    # By name, because the interpreter's phrases for statuses differ between its versions.
-    return error_answer(error.status, type(error).__name__.removeprefix("HTTP"), error.reason)
-
-
-def _response(request: web.BaseRequest, answer: Answer, headers: Mapping[str, str] | None = None) -> web.Response:
-    body = msgspec.json.encode(answer.content)
-    response = web.Response(status=answer.status, content_type="application/json", headers=headers)
-    if "gzip" in request.headers.get("Accept-Encoding", "").lower():
-        body = gzip.compress(body, 1)
-        response.headers["Content-Encoding"] = "gzip"
-        response.headers["Vary"] = "Accept-Encoding"
-        if request.version >= (1, 1):  # as a server that compresses while it sends
-            response.enable_chunked_encoding()
-    if origin := request.headers.get("Origin"):
-        response.headers["Access-Control-Allow-Origin"] = origin
-    response.body = body
-    return response
-
-
-def _preflight(request: web.BaseRequest) -> web.Response:
-    """What a browser asks before a page of another origin may ask."""
-    allowed = {
-        "Access-Control-Allow-Origin": request.headers.get("Origin", "*"),
-        "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
-        "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", "Authorization"),
-        "Access-Control-Max-Age": "86400",
-    }
-    return web.Response(status=204, headers=allowed)
-
-
-async def _break_off(request: web.BaseRequest, response: web.Response) -> None:
-    body = response.body if isinstance(response.body, bytes) else b""
-    broken = web.StreamResponse(status=response.status, headers={"Content-Type": "application/json"})
-    if encoding := response.headers.get("Content-Encoding"):
-        broken.headers["Content-Encoding"] = encoding
-    broken.content_length = len(body)
-    await broken.prepare(request)
-    await broken.write(body[: len(body) // 2])
-
-
-def _cut(request: web.BaseRequest) -> web.StreamResponse:
-    """Cut the connection; what is returned reaches nobody."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=_CUT)

@@ -28,6 +28,8 @@ async def test_a_token_is_asked_for(api: Api, header: dict[str, str], status: in
     assert (seen, error["type"]) == (status, kind)
     assert (await api("GET", sortField="colour"))[0] == 400
     assert (await api("POST", json={"colour": "red"}))[0] == 400
+    for query in ("null", "[]", '{"colour": 1}'):
+        assert (await api("GET", query=query))[0] == 400
 
 
 async def test_a_token_may_come_in_several_ways(emulator: Emulator, api: Api) -> None:
@@ -112,3 +114,20 @@ async def test_a_file_keeps_its_token(tmp_path: Path) -> None:
         api = Api(fourth, session)
         api.headers = {"Authorization": f"Bearer {token}"}
         assert (await api("GET"))[0] == 401  # it was rotated
+
+
+async def test_a_file_knows_which_application_and_token_came_first(tmp_path: Path) -> None:
+    """Whatever their ids, and whichever token was made before another."""
+    data = tmp_path / "groups.db"
+    with Emulator(data=data, application_id="f" * 24, token="first") as first:
+        first.create_application()
+        reader = first.create_token(["all.Application.read"])
+    with Emulator(data=data, token="second"):
+        pass
+    async with Emulator(data=data) as third, aiohttp.ClientSession() as session:
+        assert (third.application_id, third.token) == ("f" * 24, "second")
+        api = Api(third, session)
+        api.headers = {"Authorization": f"Bearer {reader}"}
+        assert (await api("POST", json={"name": "a"}))[0] == 403
+    with pytest.raises(ValueError, match="seed is for a new emulator"):
+        Emulator(data=data, seed=1)

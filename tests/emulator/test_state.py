@@ -1,6 +1,7 @@
 """What an emulator knows, all at once: snapshots, lists that lag, seeds with ids of their own, files."""
 
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -98,7 +99,7 @@ async def test_a_file_of_the_first_edition_goes_on(tmp_path: Path) -> None:
     emulator.close()
     with sqlite3.connect(data) as database:  # back to what it was then
         for kind, name in database.execute(
-            "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') OR name = 'memberships'"
+            "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') OR name IN ('memberships', 'mains')"
         ).fetchall():
             database.execute(f"DROP {kind} {name}")
         database.execute("PRAGMA application_id = 0")
@@ -107,3 +108,40 @@ async def test_a_file_of_the_first_edition_goes_on(tmp_path: Path) -> None:
     async with Emulator(data=data) as again, aiohttp.ClientSession() as session:
         _, page = await Api(again, session)("GET", query=f'{{"experienceUserId": "{"b" * 24}"}}')
         assert page["totalCount"] == 1
+
+
+async def test_ids_that_were_kept_are_not_given_again() -> None:
+    """Two emulators of one seed: what comes from the one is in the other's way, and it steps aside."""
+    async with Emulator(seed=0) as one, Emulator(seed=0) as other, client_of(other) as losant:
+        one.create_groups([{"name": f"{n}"} for n in range(5)])
+        other.create_groups(one.groups(), keep_ids=True)
+        made = await losant.experience_groups.create(NewExperienceGroup("new"))
+        assert made.id not in {group["id"] for group in one.groups()}
+        other.reset()
+        assert list(other.create_groups([{"name": "a"}]).values()) == [one.groups()[0]["id"]]
+        with Emulator(seed=1) as third, pytest.raises(ValueError, match="another emulator's"):
+            other.restore(third.snapshot())
+
+
+async def test_many_groups_that_are_made_at_once_show_at_once(emulator: Emulator, losant: LosantClient) -> None:
+    """A list that lags shows states that were, and no others."""
+    emulator.staleness = 0.05
+    emulator.create_groups([{"name": f"{n}"} for n in range(5000)])
+    seen = set()
+    while 5000 not in seen:
+        seen.add(await losant.experience_groups.list().count())
+    assert seen <= {0, 5000}
+
+
+async def test_every_millisecond_is_found_by_its_date(emulator: Emulator, losant: LosantClient) -> None:
+    """Floats miss some."""
+    start = 1076629332000
+    dates = [datetime.fromtimestamp(start // 1000, UTC) + timedelta(milliseconds=n) for n in range(300)]
+    records = [
+        {"id": f"{n:024x}", "name": "a", "creationDate": f"{date:%Y-%m-%dT%H:%M:%S}.{date.microsecond // 1000:03}Z"}
+        for n, date in enumerate(dates)
+    ]
+    emulator.create_groups(records, keep_ids=True)
+    for record in records[::7]:
+        found = await losant.experience_groups.list(query={"creationDate": record["creationDate"]}).to_list()
+        assert [group.id for group in found] == [record["id"]]

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import http.client
 import json
 import threading
 import time
@@ -77,8 +78,9 @@ def test_methods_may_be_called_from_any_thread() -> None:
 
 
 def test_many_starts_leave_nothing() -> None:
-    """No thread, no socket, no memory that grows."""
+    """No thread and no socket."""
     descriptors = Path("/proc/self/fd")
+    before = 0
     for n in range(200):
         if n == 20:
             gc.collect()
@@ -108,13 +110,17 @@ def test_closing_does_not_wait_for_what_is_never_answered() -> None:
     """Silence, and an answer that takes an hour."""
     with Emulator() as emulator, ThreadPoolExecutor(2) as threads:
         emulator.inject(Fault.SILENCE, path="*/groups")
-        waiting = [threads.submit(ask, emulator, path) for path in (groups_path(emulator), "/me")]
+        emulator.latency = 0.0
+        waiting = [threads.submit(ask, emulator, groups_path(emulator))]
+        while not emulator.requests:
+            time.sleep(0.001)
         emulator.latency = 3600
+        waiting.append(threads.submit(ask, emulator, "/me"))
         while len(emulator.requests) < 2:
             time.sleep(0.001)
         emulator.close()
         for future in waiting:
-            with pytest.raises((OSError, Exception), match=r"(?i)closed|reset|disconnected|urlopen|remote"):
+            with pytest.raises((OSError, http.client.HTTPException)):
                 future.result(5)
 
 
@@ -137,6 +143,8 @@ def test_whatever_it_listens_on_its_url_is_right(host: str) -> None:
         emulator = Emulator(host=host)
         emulator.start()
     except OSError:
+        if ":" not in host:
+            raise
         pytest.skip("this machine has no IPv6")
     try:
         assert ask(emulator, "/_emulator/health")["status"] == "ok"
@@ -176,8 +184,43 @@ def test_answers_are_compressed_where_that_is_taken() -> None:
     """And not where it is not."""
     with Emulator() as emulator:
         headers = {"Authorization": f"Bearer {emulator.token}"}
-        for accepted, encoding in (("gzip, deflate", "gzip"), ("identity", None)):
+        for accepted, encoding in (("gzip, deflate", "gzip"), ("identity", None), ("gzip;q=0, br", None)):
             request = urllib.request.Request(f"{emulator.url}/me", headers=headers | {"Accept-Encoding": accepted})  # noqa: S310 - ours
             with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - as above
                 assert response.headers["Content-Encoding"] == encoding
                 assert response.headers["Transfer-Encoding"] == ("chunked" if encoding else None)
+
+
+def test_a_hook_cannot_close_its_own_emulator() -> None:
+    """It says so, and the request is answered."""
+    with Emulator() as emulator:
+
+        def close(_request: RequestRecord) -> None:
+            emulator.close()
+
+        emulator.before_request = close
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            ask(emulator, "/me")
+        assert b"cannot be closed by its own before_request" in caught.value.read()
+        caught.value.close()
+
+
+@pytest.mark.timeout(60)
+def test_other_threads_ask_the_emulator_itself_while_lists_lag() -> None:
+    """SQLite and the interpreter have a lock each, which must not be taken the other way round."""
+    with Emulator() as emulator, ThreadPoolExecutor(1) as thread:
+        emulator.staleness = 0.01
+        over = threading.Event()
+
+        def poll() -> int:
+            polls = 0
+            while not over.is_set():
+                ask(emulator, "/_emulator/settings")
+                polls += 1
+            return polls
+
+        polling = thread.submit(poll)
+        for _ in range(20):
+            emulator.create_groups([{"name": "q"}] * 200)
+        over.set()
+        assert polling.result(20) >= 1

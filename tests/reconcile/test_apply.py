@@ -71,7 +71,7 @@ async def test_what_settles_after_a_cancellation_comes_from_the_same_walk(
 
     consuming = asyncio.create_task(consume())
     while sum(request.method == "POST" for request in emulator.requests) < 20:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
     consuming.cancel()
     await asyncio.wait({consuming})
     outcomes += [outcome async for outcome in walk]

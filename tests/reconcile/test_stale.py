@@ -1,7 +1,6 @@
 """What others change, create and delete between a plan and its application is respected."""
 
 import asyncio
-import random
 from collections import Counter
 from typing import Any
 
@@ -28,7 +27,7 @@ async def test_what_somebody_else_made_in_place_of_a_lost_create_is_stale(emulat
         emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
         applying = asyncio.create_task(carry_out(losant, plan))
         while not any(request.method == "POST" for request in emulator.requests):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         emulator.create_groups([{"name": "Theirs", "groupTags": {TAG: "p"}}])
         assert [outcome.status for outcome in await applying] == ["stale"]
 
@@ -107,25 +106,25 @@ async def test_what_vanishes_between_the_look_and_the_write(
     ],
 )
 async def test_what_is_changed_during_back_off_is_not_overwritten(
-    emulator: Emulator, method: str, fault: Fault, status: str, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, method: str, fault: Fault, status: str
 ) -> None:
     """A change that has to be sent again is read again first: somebody may have changed the group meanwhile."""
     (ids,) = emulator.create_groups([{"id": "a", "name": "A"}]).values()
     emulator.create_groups([{"name": "Kept"}])
     records = [{"name": "Kept"}] + ([{"name": "A", "description": "new"}] if method == "PATCH" else [])
-    policy = RetryPolicy(first_delay=0.5, max_delay=0.5)
-    async with client_of(emulator, retry=policy) as losant, client_of(emulator) as human:
-        monkeypatch.setattr(random, "random", lambda: 0.5)
+
+    def change(request: RequestRecord) -> None:
+        if request.method == "GET" and emulator.requests[-2].method == method:
+            emulator.update_group(ids, {"description": "a human's"})
+
+    async with client_of(emulator, retry=RetryPolicy(first_delay=0.01)) as losant:
         plan = await make_plan(losant, records, by_name(), prune=True)
         emulator.inject(fault, method=method)
-        applying = asyncio.create_task(carry_out(losant, plan))
-        while emulator.requests[-1].method != method or not emulator.requests[-1].status:
-            await asyncio.sleep(0)
-        await human.experience_groups.update(ids, description="a human's")
-        (outcome,) = await applying
-        assert outcome.status == status
-        assert "somebody has changed it since the plan was made: description" in str(outcome.error)
-        assert (await human.experience_groups.get(ids)).description == "a human's"
+        emulator.before_request = change
+        (outcome,) = await carry_out(losant, plan)
+    assert outcome.status == status
+    assert "somebody has changed it since the plan was made: description" in str(outcome.error)
+    assert [group["description"] for group in emulator.groups() if group["id"] == ids] == ["a human's"]
 
 
 async def test_changes_share_the_looks_at_their_groups(emulator: Emulator) -> None:
@@ -171,7 +170,7 @@ async def test_what_another_client_creates_during_an_apply_is_found(
     emulator.latency = 0.01
     applying = asyncio.create_task(carry_out(losant, plan, concurrency=2))
     while sum(request.method == "POST" for request in emulator.requests) < 20:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
     emulator.create_groups([records[90], records[119]])  # the first is looked up by then, the last is not
     statuses = Counter(outcome.status for outcome in await applying)
     assert statuses == {"done": 118, "existing": 2}
