@@ -41,7 +41,7 @@ def test_a_killed_apply_is_resumed_by_another(served: Served, tmp_path: Path, nu
             reached.set()
 
     served.emulator.before_request = count
-    for _ in range(4):
+    for _ in range(2):
         left = dice.randint(1, 80)
         reached.clear()
         with subprocess.Popen(  # noqa: S603 - our own command

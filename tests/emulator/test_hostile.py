@@ -23,7 +23,7 @@ from ..conftest import client_of
 from .api import Api
 
 COMMAND = [sys.executable, "-c", "from aiolosant.cli import main; main()", "emulator", "--port", "0"]
-FUZZED = 5_000
+FUZZED = 3_000
 CONNECTIONS = 8
 
 # What a request is put together from: sound parts, near misses and nonsense.

@@ -160,7 +160,7 @@ def store() -> Any:
     database.close()
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(query=queries)
 def test_sql_and_a_plain_evaluation_agree(store: Any, query: dict[str, Any]) -> None:
     """Every field and operator, nested at will, finds the same groups."""
