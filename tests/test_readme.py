@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from aiolosant import LosantClient, NewExperienceGroup
+from aiolosant import LosantClient, NewExperienceGroup, RetryPolicy
 from aiolosant.emulator import Emulator
 
+from .conftest import client_of
 from .served import Served
 
 ROOT = Path(__file__).parent.parent
@@ -80,6 +81,21 @@ async def test_tenants_are_created(losant: LosantClient, capsys: pytest.CaptureF
     assert capsys.readouterr().out == "30 created, 0 there already\n0 created, 30 there already\n"
 
 
+async def test_many_are_changed(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tidied, renamed, deleted, and with a member and a tag more."""
+    ids = emulator.create_groups([{"id": f"{n}", "name": f" {n} "} for n in range(4)])
+    names: dict[str, Any] = {}
+    exec(BLOCKS["rename_and_tidy"], names)  # noqa: S102 - our own README
+    renamed = {ids[f"{n}"]: f"New {n}" for n in range(3)}
+    async with client_of(emulator, retry=RetryPolicy(settle_time=0.05)) as losant:
+        await names["rename_and_tidy"](losant, renamed, [ids["3"]], "a" * 24)
+    assert capsys.readouterr().out == "3 tidy, 0 failed\n"
+    groups = emulator.groups()
+    assert [(group["name"], group["experienceUserIds"], group["groupTags"]) for group in groups] == [
+        (f"New {n}", ["a" * 24], {"region": "eu"}) for n in range(3)
+    ]
+
+
 async def test_the_verbs_run(losant: LosantClient, capsys: pytest.CaptureFixture[str]) -> None:
     """The verbs run one after the other, and the last prints the error that it shows."""
     names: dict[str, Any] = {}
@@ -114,7 +130,8 @@ async def test_the_users_test_runs(emulator: Emulator, losant: LosantClient) -> 
 
 def test_every_block_is_run_here() -> None:
     """A new block needs a new test."""
-    tested = {"losant", "migrate", "create_tenants", "one_group", "european_customers", "devices", "test_a_lost_answer"}
+    tested = {"losant", "migrate", "create_tenants", "rename_and_tidy", "one_group", "european_customers", "devices"}
+    tested.add("test_a_lost_answer")
     assert set(BLOCKS) == tested
     assert len(BLOCKS) == len(ALL_BLOCKS)
 
