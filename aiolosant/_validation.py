@@ -125,3 +125,16 @@ def check_batch(argument: str, items: object, concurrency: object, ordered: obje
         raise TypeError(f"{argument} must be an iterable or async iterable, not {type(items).__name__}")
     check_range("concurrency", concurrency, 1)
     check_flag("ordered", ordered)
+
+
+def check_rate(argument: str, value: object) -> None:
+    """Refuse what is no number of requests a second, more than 0.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is not finite, or not more than 0. Both messages name `argument`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{argument} must be a number of requests a second, not {type(value).__name__}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{argument} must be a number of requests a second, more than 0, not {value}")

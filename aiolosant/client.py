@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import aiohttp
+import attrs
 
 from ._addresses import checked_base_url, checked_method, checked_params, checked_path, checked_user_agent
 from ._batch.key_locks import KeyLocks
@@ -26,7 +27,7 @@ from ._http.throttle import Throttle
 from ._http.transport import Transport
 from ._paging.offset import AnyPages, ListResponse
 from ._paging.paginator import Paginator
-from ._validation import check_flag, check_id, check_range, check_seconds
+from ._validation import check_flag, check_id, check_range, check_rate, check_seconds
 from .errors import ConfigurationError
 from .events import Event, Stats
 from .groups import ExperienceGroups
@@ -55,7 +56,7 @@ class LosantClient:
         allow_http: Whether the token may go over plain http to another machine.
         trust_env: Whether to use the proxies that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`). A
             `.netrc` is never read. A session of yours has its own say.
-        max_rate: The most requests a second, of all calls together; None for as many as the server takes.
+        max_rate: The most requests a second, more than 0, of all calls together; None for as many as the server takes.
         user_agent: What your program calls itself, such as `portal/1.2`; it is put before our own in the `User-Agent`.
         on_event: Called with what happens, as objects of `aiolosant.events`, in the event loop; it must not block. What
             it raises is logged and harms nothing.
@@ -99,7 +100,7 @@ class LosantClient:
         check_flag("allow_http", allow_http)
         check_flag("trust_env", trust_env)
         if max_rate is not None:
-            check_seconds("max_rate", max_rate, positive=True)
+            check_rate("max_rate", max_rate)
         if on_event is not None and not callable(on_event):
             raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
         user_agent = checked_user_agent(user_agent)
@@ -140,7 +141,7 @@ class LosantClient:
             "application_id": os.environ.get("LOSANT_APPLICATION_ID"),
             "base_url": os.environ.get("LOSANT_API_URL"),
         }
-        arguments = {name: value for name, value in found.items() if value} | overrides
+        arguments: dict[str, Any] = {name: value for name, value in found.items() if value} | overrides
         if "token" not in arguments:
             raise ConfigurationError("no token; set LOSANT_API_TOKEN or pass token=")
         try:
@@ -271,7 +272,9 @@ class LosantClient:
             raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
         if background is not None:
             check_flag("background", background)
-        sibling = object.__new__(type(self))
+        if retry is not None:  # the pace, which waits so long, is shared
+            retry = attrs.evolve(retry, patience=transport.retry.patience)
+        sibling = object.__new__(type(self))  # as copy.copy would, which __reduce__ keeps from it
         vars(sibling).update(vars(self))
         sibling._is_owner = False
         sibling._transport = transport.with_options(

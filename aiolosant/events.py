@@ -32,7 +32,7 @@ class AttemptEnded:
         route: Its path with `{id}` in place of ids, such as `/applications/{id}/experience/groups/{id}`.
         path: Its path.
         status: The HTTP status; None if there was no response.
-        proved: What is known since of what was asked for: `applied`, `not applied` or `unknown`.
+        proved: Whether this attempt was applied: `applied`, `not applied` or `unknown`.
         number: Which attempt of its call it was, from 1.
         waited: Seconds that it waited for its turn.
         took: Seconds from then to its end.

@@ -140,7 +140,7 @@ class GroupReads:
         return await self._endpoint.get(group_id, Deadline(self._transport.timeout), params)
 
     async def get_many(self, group_ids: Iterable[str]) -> dict[str, ExperienceGroup]:
-        """Many groups by their ids, 100 in one query; who is not there is not in it.
+        """Many groups by their ids, 100 in one query; an id that has no group is left out.
 
         Raises:
             NotFoundError: There is no such application.

@@ -10,7 +10,8 @@ from ._batch.batch import Batch
 from ._batch.exactly_once import ExactlyOnce
 from ._batch.jobs import Change, CreateMany, DeleteMany, UpdateMany, to_new_group
 from ._batch.key_locks import KeyLocks
-from ._batch.members import MEMBER_FIELDS, GroupEditors
+from ._batch.lookup import GATHER
+from ._batch.members import GroupEditors, member_wishes, tag_wishes
 from ._batch.subtree import delete_subtree
 from ._batch.workers import Permit, Workers
 from ._http.deadline import Deadline
@@ -19,9 +20,6 @@ from ._validation import check_batch, check_flag, check_id, check_items, check_t
 from .group_reads import GroupReads
 from .identity import Identity
 from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, check_changes
-
-# Seconds that the lookup of a batch waits for an asynchronous input to give more keys to share it with.
-_GATHER = 0.01
 
 
 class ExperienceGroups(GroupReads):
@@ -130,8 +128,15 @@ class ExperienceGroups(GroupReads):
             TypeError: An argument is of a wrong type.
             ValueError: An id is not 24 hex digits, or the group would have more than 1,000 members of a kind.
         """
-        items = (experience_user_ids, experience_endpoint_ids, device_ids)
-        return await self._edit_members(group_id, items, present=True)
+        wishes = member_wishes(
+            {
+                "experience_user_ids": experience_user_ids,
+                "experience_endpoint_ids": experience_endpoint_ids,
+                "device_ids": device_ids,
+            },
+            present=True,
+        )
+        return await self._editors.edit(self._endpoint, check_id("group_id", group_id), wishes)
 
     async def remove_members(
         self,
@@ -141,19 +146,34 @@ class ExperienceGroups(GroupReads):
         experience_endpoint_ids: Iterable[str] = (),
         device_ids: Iterable[str] = (),
     ) -> ExperienceGroup:
-        """Remove users, endpoints and devices from a group, and leave all others in it; otherwise as `add_members`."""
-        items = (experience_user_ids, experience_endpoint_ids, device_ids)
-        return await self._edit_members(group_id, items, present=False)
+        """Remove users, endpoints and devices from a group, and leave all others in it.
+
+        It reads, writes, looks again, and raises as `add_members` does; what is not in the group is fine.
+        """
+        wishes = member_wishes(
+            {
+                "experience_user_ids": experience_user_ids,
+                "experience_endpoint_ids": experience_endpoint_ids,
+                "device_ids": device_ids,
+            },
+            present=False,
+        )
+        return await self._editors.edit(self._endpoint, check_id("group_id", group_id), wishes)
 
     async def add_tags(self, group_id: str, tags: Mapping[str, str]) -> ExperienceGroup:
-        """Set some group tags, and leave all others as they are; otherwise as `add_members`."""
-        checked = check_changes({"group_tags": tags})["group_tags"]
-        wishes = {("group_tags", key): text for key, text in checked.items()}
+        """Set some group tags, and leave all others as they are.
+
+        It reads, writes, looks again, and raises as `add_members` does. Limits are those of `NewExperienceGroup`.
+        """
+        wishes = tag_wishes(check_changes({"group_tags": tags})["group_tags"])
         return await self._editors.edit(self._endpoint, check_id("group_id", group_id), wishes)
 
     async def remove_tags(self, group_id: str, keys: Iterable[str]) -> ExperienceGroup:
-        """Remove some group tags by their keys, and leave all others as they are; otherwise as `add_members`."""
-        wishes = {("group_tags", check_tag_key("a key", key)): None for key in check_items("keys", keys)}
+        """Remove some group tags by their keys, and leave all others as they are.
+
+        It reads, writes, looks again, and raises as `add_members` does; a key that is not there is fine.
+        """
+        wishes = tag_wishes({check_tag_key("a key", key): None for key in check_items("keys", keys)})
         return await self._editors.edit(self._endpoint, check_id("group_id", group_id), wishes)
 
     def create_many(
@@ -182,7 +202,7 @@ class ExperienceGroups(GroupReads):
         check_batch("groups", groups, concurrency, ordered)
         once = None
         if unique_by is not None:
-            once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=_GATHER)
+            once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=GATHER)
         job = CreateMany(self._endpoint, once, concurrency=concurrency)
         return Batch(Workers(groups, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
 
@@ -229,14 +249,6 @@ class ExperienceGroups(GroupReads):
         check_batch("group_ids", group_ids, concurrency, ordered)
         job = DeleteMany(self._endpoint)
         return Batch(Workers(group_ids, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
-
-    async def _edit_members(self, group_id: str, items: tuple[Iterable[str], ...], *, present: bool) -> ExperienceGroup:
-        wishes = {
-            (field, check_id(f"{field}[{n}]", one).lower()): present
-            for field, ids in zip(MEMBER_FIELDS, items, strict=True)
-            for n, one in enumerate(check_items(field, ids))
-        }
-        return await self._editors.edit(self._endpoint, check_id("group_id", group_id), wishes)
 
 
 def parts_of(groups: object) -> tuple[GroupsEndpoint, KeyLocks]:

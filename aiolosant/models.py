@@ -255,7 +255,7 @@ def check_changes(changes: Mapping[str, object]) -> dict[str, Any]:
         ValueError: No change at all, or one that breaks a limit. The messages name the field.
     """
     if not changes:
-        raise ValueError("update() needs at least one change")
+        raise ValueError("at least one change is needed")
     fields = attrs.fields_dict(NewExperienceGroup)
     checked = {}
     for name, value in changes.items():

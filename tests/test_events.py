@@ -13,6 +13,7 @@ from aiolosant import (
     NotFoundError,
     RequestTimeoutError,
     RetryPolicy,
+    ServerError,
     by_name,
 )
 from aiolosant.emulator import Emulator, Fault
@@ -131,7 +132,7 @@ async def test_a_program_says_its_name(emulator: Emulator) -> None:
     assert agents[0] == f"portal/1.2 {agents[1]}"
 
 
-async def test_options_are_anothers_and_all_else_is_shared(emulator: Emulator) -> None:
+async def test_with_options_changes_only_what_is_given(emulator: Emulator) -> None:
     """The session, the token, the pace; closing it closes nothing, and what it is made of is not changed."""
     emulator.latency = 0.05
     async with client_of(emulator) as losant:
@@ -141,7 +142,7 @@ async def test_options_are_anothers_and_all_else_is_shared(emulator: Emulator) -
         assert await losant.experience_groups.list().count() == 0
         again = losant.with_options(retry=RetryPolicy(max_attempts=1)).with_options(background=True)
         emulator.inject(Fault.UNAVAILABLE)
-        with pytest.raises(Exception, match="503"):
+        with pytest.raises(ServerError, match="503"):
             await again.experience_groups.get("f" * 24)
         assert losant.stats() == again.stats()
     with pytest.raises(ConfigurationError, match="the client is closed"):
@@ -167,7 +168,7 @@ async def test_what_is_in_the_background_lets_all_others_go_first(emulator: Emul
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        ({"max_rate": 0}, ValueError, "max_rate"),
+        ({"max_rate": 0}, ValueError, "max_rate must be a number of requests a second, more than 0, not 0"),
         ({"max_rate": "5"}, TypeError, "max_rate"),
         ({"user_agent": "a\nb"}, ValueError, "user_agent must be visible"),
         ({"user_agent": ""}, ValueError, "user_agent"),

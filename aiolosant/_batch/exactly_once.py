@@ -6,6 +6,7 @@ That takes something to know it by (an `Identity`), and reads that see what was 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import urllib.parse
 from collections.abc import Hashable, Sequence
@@ -34,11 +35,13 @@ class Found:
         groups: The groups with this key, oldest first.
         lock: The lock of the key, which is kept from being discarded meanwhile.
         creates: `KeyLock.creates` when the question was asked.
+        time: When that was, on the event loop's clock.
     """
 
     groups: list[ExperienceGroup]
     lock: KeyLock
     creates: int
+    time: float
 
 
 @attrs.frozen
@@ -210,7 +213,7 @@ class ExactlyOnce:
         found: dict[Hashable, Found] = {}
         for key in keys:
             lock = self._lock(key)
-            found[key] = Found([], lock, lock.creates)
+            found[key] = Found([], lock, lock.creates, asyncio.get_running_loop().time())
         left = list(keys)
         while left:
             query = self._identity.query(some := left)

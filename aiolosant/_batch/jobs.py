@@ -20,15 +20,19 @@ from ..errors import (
 )
 from ..models import ExperienceGroup, NewExperienceGroup, differing, unfulfilled
 from .exactly_once import ExactlyOnce
-from .lookup import MOST_KEYS, Lookups
+from .lookup import MOST_KEYS
 from .outcome import BatchReport, Outcome
+from .readings import Reading, Readings
 from .workers import GaveUp, Item, Permit
 
-_AHEAD = 8
-# Seconds that a reading waits for an asynchronous input to give more groups to share it with.
-_GATHER = 0.01
+_AHEAD = 8  # items that are ready as soon as a permit is free
 # Errors that every further item would get too.
 FATAL = (AuthenticationError, PermissionDeniedError, ConfigurationError)
+
+
+def look_ahead(concurrency: int) -> int:
+    """Return how many items to pull ahead: as many as one lookup holds, and those that have given up their permit."""
+    return max(MOST_KEYS, 4 * concurrency)
 
 
 class _GroupJob:
@@ -91,8 +95,7 @@ class CreateMany(_GroupJob):
         super().__init__(endpoint)
         self._once = once
         self._seen: set[bytes] = set()
-        # As many as one lookup can hold, and those that have given up their permit while they are being settled.
-        self.ahead = _AHEAD + (max(MOST_KEYS, 4 * concurrency) if once else 0)
+        self.ahead = _AHEAD + (look_ahead(concurrency) if once else 0)
 
     def accept(self, item: Item) -> None:
         """Read the item as a group.
@@ -101,10 +104,10 @@ class CreateMany(_GroupJob):
             TypeError: It is neither a group nor a mapping.
             ValueError: It is no valid group, it repeats another's key, or it has nothing to be known by.
         """
-        item.group = to_new_group(item.given)
+        item.prepared = to_new_group(item.given)
         if self._once is None:
             return
-        key = item.key = self._once.key_of(item.group)
+        key = item.key = self._once.key_of(item.prepared)
         # A digest takes less memory than a key: an input may have a million.
         digest = hashlib.blake2b(repr(key).encode(), digest_size=16).digest()
         if digest in self._seen:
@@ -115,10 +118,10 @@ class CreateMany(_GroupJob):
     async def do(self, item: Item, permit: Permit) -> Outcome:
         """Create the group."""
         if self._once is None:
-            request = self._endpoint.create_request(item.group)
+            request = self._endpoint.create_request(item.prepared)
             group, is_new = await self._transport.call(request, permit.deadline, permit.sent), True
         else:
-            created = await self._once.create(item.group, item.key, permit)
+            created = await self._once.create(item.prepared, item.key, permit)
             group, is_new = created.group, created.is_new
         outcome = Outcome(item.index, item.given, group, None, "created" if is_new else "existing")
         self._counts[outcome.status] += 1
@@ -144,10 +147,8 @@ class UpdateMany(_GroupJob):
 
     def __init__(self, endpoint: GroupsEndpoint, *, concurrency: int) -> None:
         super().__init__(endpoint)
-        self._readings: Lookups[str, ExperienceGroup | None] = Lookups(
-            endpoint.find_by_ids, endpoint.transport, gather=_GATHER
-        )
-        self.ahead = max(MOST_KEYS, 4 * concurrency)
+        self._readings = Readings(endpoint)
+        self.ahead = look_ahead(concurrency)
 
     def accept(self, item: Item) -> None:
         """Check the pair.
@@ -163,17 +164,17 @@ class UpdateMany(_GroupJob):
         if callable(changes):
             self._readings.expect(item.key)
         elif isinstance(changes, Mapping):
-            item.group = self._endpoint.update_request(item.key, codec.to_changes(changes))
+            item.prepared = self._endpoint.update_request(item.key, codec.to_changes(changes))
         else:
             raise TypeError(f"changes must be a mapping or a function, not {type(changes).__name__}")
 
     async def do(self, item: Item, permit: Permit) -> Outcome:
         """Update the group."""
         try:
-            if item.group is None:
+            if item.prepared is None:
                 group = await self._change(item.key, item.given[1], permit)
             else:
-                group = await self._transport.call(item.group, permit.deadline, permit.sent)
+                group = await self._transport.call(item.prepared, permit.deadline, permit.sent)
         except NotFoundError:
             await self._check_application()
             raise
@@ -187,8 +188,9 @@ class UpdateMany(_GroupJob):
         self._readings.close()
 
     async def _change(self, group_id: str, function: Change, permit: Permit) -> ExperienceGroup:
-        group = await permit.deadline.wait_for_turn(self._readings.find(group_id))
+        reading = await self._readings.read(group_id, permit)
         while True:
+            group = reading.group
             if group is None:
                 path = f"{self._endpoint.path}/{group_id}"
                 raise NotFoundError(404, "NotFound", "the group is not there", "GET", path, attempts=1)
@@ -196,26 +198,30 @@ class UpdateMany(_GroupJob):
                 changes = codec.to_changes(function(group) or {})
                 if not changes:
                     return group
-                check = functools.partial(self._check_unchanged, group, changes)
+                check = functools.partial(self._check_unchanged, reading, group, changes, permit)
                 request = self._endpoint.update_request(group.id, changes, check)
             except Exception as error:
                 raise _FunctionError(error) from error
             try:
                 return await self._transport.call(request, permit.deadline, permit.sent)
+            except _DoneError as done:
+                return done.group
             except _ReadAgainError as news:
-                if news.group is not None and news.is_done:
-                    return news.group
                 if permit.sent.in_doubt:
                     raise OutcomeUnknownError("it may have been done, and somebody has changed it since") from None
-                group = news.group  # and decide anew
+                reading = news.reading  # and decide anew
 
-    async def _check_unchanged(self, before: ExperienceGroup, changes: Mapping[str, Any]) -> None:
+    async def _check_unchanged(
+        self, reading: Reading, before: ExperienceGroup, changes: Mapping[str, Any], permit: Permit
+    ) -> None:
         """Raise what has become of a group, if it is not what its changes were made for: before they are resent."""
-        now = await self._readings.find_anew(before.id.lower())
-        if now is not None and not unfulfilled(now, changes):
-            raise _ReadAgainError(now, is_done=True)
-        if now is None or differing(before, now):
-            raise _ReadAgainError(now, is_done=False)
+        again = await self._readings.read_again(before.id, reading, permit)
+        if again is reading:
+            return
+        if again.group is None or differing(before, again.group):
+            if again.group is not None and not unfulfilled(again.group, changes):
+                raise _DoneError(again.group)
+            raise _ReadAgainError(again)
 
 
 class DeleteMany(_GroupJob):
@@ -249,12 +255,19 @@ class _FunctionError(Exception):
 
 
 class _ReadAgainError(Exception):
-    """Ends a call whose changes were made for a group that is another by now, or has them already."""
+    """Ends a call whose changes were made for a group that is another by now."""
 
-    def __init__(self, group: ExperienceGroup | None, *, is_done: bool) -> None:
+    def __init__(self, reading: Reading) -> None:
+        super().__init__(reading)
+        self.reading = reading
+
+
+class _DoneError(Exception):
+    """Ends a call whose changes have been made."""
+
+    def __init__(self, group: ExperienceGroup) -> None:
         super().__init__(group)
         self.group = group
-        self.is_done = is_done
 
 
 def to_new_group(item: object) -> NewExperienceGroup:

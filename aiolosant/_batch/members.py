@@ -18,12 +18,13 @@ import attrs
 
 from .._http.deadline import Deadline
 from .._http.endpoint import GroupsEndpoint
-from .._http.transport import Sent
+from .._http.transport import Sent, Transport
+from .._validation import check_id, check_items
 from ..errors import BadRequestError, ConfigurationError, RequestTimeoutError
 from ..models import ExperienceGroup
 
 Wish = tuple[str, str]
-"""A field of a group, and an item of its: an id, or the key of a tag."""
+"""A field of a group and one of its items: an id, or the key of a tag."""
 
 MEMBER_FIELDS = ("experience_user_ids", "experience_endpoint_ids", "device_ids")
 _TAGS = "group_tags"
@@ -42,19 +43,28 @@ class Edit:
         done: The group as it was read when all was as it was wanted.
         was_sent: Whether it may have been written.
         look_at: When a reading must find it, on the event loop's clock; None before it was written.
+        missing: What the last reading did not have as it is wanted; all of it before the first.
     """
 
     wishes: dict[Wish, Any]
     done: asyncio.Future[ExperienceGroup]
     was_sent: bool = False
     look_at: float | None = None
+    missing: list[Wish] = attrs.field(factory=list)
+
+    def missing_words(self) -> str:
+        """Return what the group lacked when it was read last."""
+        wanted = ((field, item, self.wishes.get((field, item))) for field, item in self.missing)
+        lacks = [f"{item} in {field}" if value else f"no {item} in {field}" for field, item, value in wanted]
+        return f"when it was read last, the group did not have: {', '.join(lacks) or 'nothing was missing'}"[:500]
 
 
 class GroupEditors:
     """The edits of one client, by group; a group without any is forgotten."""
 
     def __init__(self) -> None:
-        self._editors: dict[str, _Editor] = {}
+        # By their transport too, since clients that share all else may have other times and retries.
+        self._editors: dict[tuple[Transport, str], _Editor] = {}
 
     async def edit(self, endpoint: GroupsEndpoint, group_id: str, wishes: Mapping[Wish, Any]) -> ExperienceGroup:
         """Let a group have its items as they are wanted; returns it as it was read then.
@@ -66,20 +76,41 @@ class GroupEditors:
             LosantError: A request failed.
         """
         deadline = Deadline(endpoint.transport.timeout)
-        path = f"{endpoint.path}/{group_id}".lower()
-        editor = self._editors.get(path)
+        key = endpoint.transport, f"{endpoint.path}/{group_id}".lower()
+        editor = self._editors.get(key)
         if editor is None:
-            editor = self._editors[path] = _Editor(endpoint, group_id)
+            editor = self._editors[key] = _Editor(endpoint, group_id)
         edit = editor.add(wishes)
         try:
-            return await deadline.wait_for(edit.done, editor.describe(edit))
+            return await deadline.wait_for(edit.done)
         except RequestTimeoutError as error:
-            error.locate("PATCH", path, editor.writes)
-            raise
+            if error.method is not None:  # of a request
+                raise
+            late = RequestTimeoutError(f"{error.message}; {edit.missing_words()}", attempts=editor.writes)
+            raise late from None
         finally:
             editor.remove(edit)
-            if editor.is_idle and self._editors.get(path) is editor:
-                del self._editors[path]
+            if editor.is_idle and self._editors.get(key) is editor:
+                del self._editors[key]
+
+
+def member_wishes(items: Mapping[str, Iterable[str]], *, present: bool) -> dict[Wish, Any]:
+    """Return the wish that members are in a group or not, given ids by the fields of groups that list them.
+
+    Raises:
+        TypeError: Ids are no several texts.
+        ValueError: One is not 24 hex digits.
+    """
+    return {
+        (field, check_id(f"{field}[{n}]", one).lower()): present
+        for field, ids in items.items()
+        for n, one in enumerate(check_items(field, ids))
+    }
+
+
+def tag_wishes(tags: Mapping[str, str | None]) -> dict[Wish, Any]:
+    """Return the wish that tags have these values; None for no such tag."""
+    return {(_TAGS, key): text for key, text in tags.items()}
 
 
 class _Editor:
@@ -111,7 +142,7 @@ class _Editor:
             for wish, value in wishes.items():
                 if earlier.wishes.get(wish, value) != value:
                     del earlier.wishes[wish]
-        edit = Edit(dict(wishes), asyncio.get_running_loop().create_future())
+        edit = Edit(dict(wishes), asyncio.get_running_loop().create_future(), missing=list(wishes))
         self._edits.append(edit)
         self._has_news.set()
         if self._task is None:
@@ -126,11 +157,6 @@ class _Editor:
             self._task.cancel()
             self._task = None
             self._transport.at_close.discard(self._client_closes)
-
-    def describe(self, edit: Edit) -> str:
-        """Return what an edit waits for, in words."""
-        wishes = [f"{'' if value else 'no '}{item} in {field}" for (field, item), value in edit.wishes.items()]
-        return f"the group to have {', '.join(wishes)}"[:500]
 
     def _client_closes(self) -> None:
         self._fail(self._edits, ConfigurationError("the client was closed"))
@@ -165,7 +191,8 @@ class _Editor:
         for edit in self._edits:
             if edit.done.done():
                 continue
-            if items.lack(edit.wishes):
+            edit.missing = items.lacking(edit.wishes)
+            if edit.missing:
                 missing.append(edit)
             elif edit.was_sent and edit.look_at is None:
                 edit.look_at = self._next_look()
@@ -184,8 +211,9 @@ class _Editor:
         except _ReadAgainError:
             # What others write meanwhile must not be overwritten: before it is sent again, the group is read again.
             for edit in edits:
-                edit.was_sent, edit.look_at = True, None
-            self._failures += sent.refusals == 0
+                edit.was_sent, edit.look_at = edit.was_sent or sent.in_doubt, None
+            if not sent.refusals:  # a 429 proves nothing about the write
+                self._failures += 1
             if self._failures >= self._transport.retry.max_attempts and sent.error is not None:
                 raise sent.error from None
         except (BadRequestError, ValueError) as error:
@@ -193,7 +221,7 @@ class _Editor:
                 self._fail(edits, error)
             self._at_most = max(1, len(edits) // 2)  # perhaps one of them alone is refused
         else:
-            self._failures, self._at_most = 0, 2 * self._at_most
+            self._failures, self._at_most = 0, min(_UNLIMITED, 2 * self._at_most)
             for edit in edits:
                 edit.was_sent, edit.look_at = True, self._next_look()
         finally:
@@ -221,9 +249,9 @@ class _Items:
         self._ids = {field: {item.lower() for item in getattr(group, field)} for field in MEMBER_FIELDS}
         self.changes: dict[str, Any] = {}
 
-    def lack(self, wishes: Mapping[Wish, Any]) -> bool:
-        """Whether something was not as it is wanted."""
-        return any(self._value(*wish) != value for wish, value in wishes.items())
+    def lacking(self, wishes: Mapping[Wish, Any]) -> list[Wish]:
+        """Return what was not as it is wanted."""
+        return [wish for wish, value in wishes.items() if self._value(*wish) != value]
 
     def change(self, wishes: Mapping[Wish, Any]) -> None:
         """Let everything be as it is wanted."""

@@ -28,11 +28,13 @@ async def delete_subtree(
         LosantError: One could not be deleted; those above it were left.
     """
     deleted: set[str] = set()
-    for _ in range(_MOST_LOOKS):
-        below = await endpoint.find_all({"ancestorId": group_id})
+    looks = 0
+    while below := await endpoint.find_all({"ancestorId": group_id}):
+        looks += 1
         left = [group for group in below if group.id not in deleted]
-        if not below:
-            return
+        if looks > _MOST_LOOKS:
+            what = "a list still shows groups that were deleted" if not left else "others put more groups below it"
+            raise TransportError(f"after {looks} looks {what}; nothing above them was deleted", path=endpoint.path)
         if not left:  # a list may show what was deleted for a while
             await endpoint.transport.sleep(endpoint.transport.retry.settle_time)
         for level in _levels(left):
@@ -41,7 +43,6 @@ async def delete_subtree(
                     if outcome.error is not None:
                         raise outcome.error
             deleted.update(level)
-    raise TransportError(f"others put groups below {group_id} as fast as they are deleted", method="DELETE")
 
 
 def _levels(groups: Iterable[ExperienceGroup]) -> list[list[str]]:

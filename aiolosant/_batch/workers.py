@@ -51,14 +51,14 @@ class Item:
         index: Its position in the input, from 0.
         given: The item as it was given.
         urgency: Of those that were pulled, the one with the smallest number is begun first.
-        group: What the job made of it.
+        prepared: What the job's `accept` made of what was given.
         key: What tells the group from others, under `unique_by`; None without.
     """
 
     index: int
     given: Any
     urgency: float = 0
-    group: Any = None
+    prepared: Any = None
     key: Any = None
 
 

@@ -54,6 +54,7 @@ class Auth:
 
     Attributes:
         known: The token to send; None if it has to be asked for.
+        renewals: How often the provider has returned a token.
 
     Raises:
         TypeError: `token` is neither text nor callable.
@@ -66,6 +67,7 @@ class Auth:
             self.known: Secret | None = None if callable(token) else _checked(token)
         finally:
             del token  # what shows tracebacks may show locals
+        self.renewals = 0
         self._question: _Question | None = None
         self._closed = False
 
@@ -129,6 +131,7 @@ class Auth:
         # Known at once: whoever comes before those that wait have run need not ask again.
         try:
             self.known = _checked(await asked)
+            self.renewals += 1
         finally:
             self._question = None
         return self.known

@@ -38,10 +38,12 @@ class Observer:
         self.refused = 0
         self.unknown = 0
         self.settled = 0
+        self._renewals = 0
 
-    def attempt_ended(self, request: Request[Any], response: Response[Any], number: int, *times: float) -> None:
-        """Tell of an attempt, given the seconds that it waited and took."""
-        waited, took = times
+    def attempt_ended(
+        self, request: Request[Any], response: Response[Any], number: int, *, waited: float, took: float
+    ) -> None:
+        """Tell of an attempt, given the seconds that it waited and took. One that was cancelled is not told of."""
         where = (request.method, route_of(request.path), request.path)
         proved: Any = response.proof.value
         event = AttemptEnded(*where, response.status, proved, number, waited, took, response.error)
@@ -61,8 +63,11 @@ class Observer:
         """Tell of a pause."""
         self._tell(Paused(seconds), logging.WARNING, "the server asks for a pause of %g seconds", seconds)
 
-    def token_renewed(self, request: Request[Any]) -> None:
-        """Tell of a new token, with which a request is sent again."""
+    def token_renewed(self, request: Request[Any], renewals: int) -> None:
+        """Tell of a new token, with which a request is sent again; once for each renewal."""
+        if renewals == self._renewals:
+            return
+        self._renewals = renewals
         text = "%s %s: resending with a new token"
         self._tell(TokenRenewed(), logging.WARNING, text, request.method, request.path)
 

@@ -54,7 +54,7 @@ class Pace:
 
     def __init__(self, max_in_flight: int, max_rate: float = math.inf) -> None:
         self._max_in_flight = max_in_flight
-        self._gap = 1 / max_rate  # seconds between two requests that are wanted at the least
+        self._max_rate = max_rate
         self._window = min(_FIRST_WINDOW, max_in_flight)
         self._limit: float | None = None
         self._confidence = 1.0
@@ -74,7 +74,7 @@ class Pace:
     def rate(self) -> float:
         """Requests a second; infinite until a limit was found."""
         if self._limit is None:
-            return 1 / self._gap if self._gap else math.inf
+            return self._max_rate
         # A slow server gives fewer answers to judge by, so its rate moves more slowly; but what was judged by a few
         # answers alone may be far too low, and is soon tested.
         recovery = max(
@@ -83,7 +83,7 @@ class Pace:
             _SHORTEST_RECOVERY,
         )
         rate = float(self._limit * (1 + _DEPTH * (self._since_cut / recovery - 1) ** 3))
-        return min(rate, 1 / self._gap) if self._gap else rate
+        return min(rate, self._max_rate)
 
     @property
     def limit_found(self) -> bool:
@@ -106,7 +106,8 @@ class Pace:
         self.in_flight += 1
         gap = 1 / self.rate
         # Late timers may be made up for, but time in which nobody asked may not.
-        lateness = _LATENESS if self._gap else max(gap, _LATENESS)
+        # A rate that was set is kept to more strictly than one that was found, which is probed anyway.
+        lateness = max(gap, _LATENESS) if self._max_rate == math.inf else _LATENESS
         self._next_start = max(self._next_start, now - lateness) + gap
 
     def tick(self, now: float, *, waited: bool) -> None:

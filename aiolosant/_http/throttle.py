@@ -72,6 +72,12 @@ class Throttle:
         self._pace.pause(self._tick(), seconds)
 
     @property
+    def pause_left(self) -> float:
+        """Seconds until anything may start, as far as that is known."""
+        delay = self._pace.delay(asyncio.get_running_loop().time())
+        return delay if delay < math.inf else 0.0
+
+    @property
     def waiting(self) -> int:
         """How many requests wait for their turn."""
         return len(self._waiters) + len(self._background)
@@ -145,8 +151,7 @@ class Throttle:
             refused: Whether the server refused it with 429; None if it did not respond.
             down: Whether the server could not be reached, or failed.
         """
-        now = asyncio.get_running_loop().time()
-        somebody_waits = bool(self._waiters or self._background or self._backing_off)
+        now, somebody_waits = asyncio.get_running_loop().time(), self._somebody_waits()
         self._pace.tick(now, waited=somebody_waits)
         self._pace.end(now, started, refused=refused, waiting=waited or somebody_waits, down=down)
         if (down or refused) and self.outage > self._patience:
@@ -163,8 +168,11 @@ class Throttle:
     def _tick(self) -> float:
         """Tell the pace that time has passed, and return it."""
         now = asyncio.get_running_loop().time()
-        self._pace.tick(now, waited=bool(self._waiters or self._background or self._backing_off))
+        self._pace.tick(now, waited=self._somebody_waits())
         return now
+
+    def _somebody_waits(self) -> bool:
+        return bool(self._waiters or self._background or self._backing_off)
 
     def _admit(self) -> None:
         """Grant slots to those that wait, as many as may start now."""

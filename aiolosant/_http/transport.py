@@ -189,7 +189,7 @@ class Transport:
                 renewals += not token.was_good
                 if renewals <= 1 and await self._wait_for_token(deadline, self._auth.renew(token)):
                     sent.free += 1
-                    self.observer.token_renewed(request)
+                    self.observer.token_renewed(request, self._auth.renewals)
                     continue
             if not await self._back_off(request, response, deadline, sent):
                 return response
@@ -275,8 +275,9 @@ class Transport:
                 self._connections.take_back(lease)
             self.observer.refused += response.refused
             self.observer.unknown += response.proof is Proof.UNKNOWN
-            if self.observer.is_listened_to or logger.isEnabledFor(logging.DEBUG):
-                self.observer.attempt_ended(request, response, sent.attempts, began - asked, clock() - began)
+            if self.observer.is_listened_to or logger.isEnabledFor(logging.DEBUG):  # it costs more than all else here
+                times = {"waited": began - asked, "took": clock() - began}
+                self.observer.attempt_ended(request, response, sent.attempts, **times)
             slot.down = response.transient and not response.refused
             if response.status is not None:
                 slot.refused = response.refused

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 from .._batch.batch import Outcomes
 from .._batch.exactly_once import ExactlyOnce
-from .._batch.jobs import FATAL
-from .._batch.lookup import MOST_KEYS, Lookups
+from .._batch.jobs import FATAL, look_ahead
+from .._batch.lookup import GATHER
+from .._batch.readings import Reading, Readings
 from .._batch.workers import GaveUp, Item, Permit, Workers
 from .._http.endpoint import GroupsEndpoint
 from .._validation import check_range
@@ -20,9 +21,6 @@ from ..identity import ByName, ByTag, without_id
 from ..models import ExperienceGroup, FrozenDict, NewExperienceGroup, differing, unfulfilled
 from .plan import Change, ChangeOutcome, Plan
 from .schedule import Schedule, Step
-
-# Seconds that a lookup waits for others to share its query.
-_GATHER = 0.01
 
 
 def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> Applying:
@@ -46,7 +44,7 @@ def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> App
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a Plan, not {type(plan).__name__}")
     check_range("concurrency", concurrency, 1)
-    once = ExactlyOnce(endpoint, without_id(plan.match_by), locks, gather=_GATHER)
+    once = ExactlyOnce(endpoint, without_id(plan.match_by), locks, gather=GATHER)
     steps = _Steps(plan)
     job = _ApplyJob(endpoint, plan, steps, once, concurrency=concurrency)
     return Applying(Workers(steps, job, concurrency=concurrency, transport=endpoint.transport))
@@ -121,16 +119,14 @@ class _ApplyJob:
         self._steps = steps
         self._once = once
         self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by index, and whether this very run made it
-        self._readings: Lookups[str, ExperienceGroup | None] = Lookups(
-            endpoint.find_by_ids, endpoint.transport, gather=_GATHER
-        )
-        self.ahead = max(MOST_KEYS, 4 * concurrency)
+        self._readings = Readings(endpoint)
+        self.ahead = look_ahead(concurrency)
         for index in steps.by_urgency():
             change = plan.changes[index]
             if (key := self._key_ahead(change)) is not None:
                 once.lookups.expect(key)
             if change.group_id is not None:
-                self._readings.expect(change.group_id.lower())
+                self._readings.expect(change.group_id)
 
     def accept(self, item: Item) -> None:
         """Let the change with the longest chain of changes behind it begin first."""
@@ -152,7 +148,7 @@ class _ApplyJob:
         return ChangeOutcome(item.given.change, status, None, error)
 
     def report(self) -> None:
-        """Return nothing: the report of a batch counts creates."""
+        """Return nothing: the changes of a plan are counted in no `BatchReport`."""
 
     def close(self) -> None:
         """Look up nothing more."""
@@ -172,7 +168,7 @@ class _ApplyJob:
             if (key := self._key_ahead(change)) is not None:
                 self._once.lookups.forget(key)
             if change.group_id is not None:
-                self._readings.forget(change.group_id.lower())
+                self._readings.forget(change.group_id)
             return ChangeOutcome(change, "skipped", None, _SkippedError(step.obstacle))
         acts = {"create": self._create, "update": self._update, "delete": self._delete}
         try:
@@ -206,12 +202,13 @@ class _ApplyJob:
         fields = dict(change.fields)
         if change.parent is not None:
             fields["parent_id"] = self._made[change.parent][0].id
-        now = await permit.deadline.wait_for_turn(self._unchanged(change, fields, self._readings.find))
+        reading = await self._read(change, permit)
+        now = _checked_unchanged(change, fields, reading)
         if now is None:
             raise _StaleError("somebody has deleted the group since the plan was made")
         if not _other_than_wanted(change, fields, now):
             return now, False
-        check = functools.partial(self._unchanged, change, fields, self._readings.find_anew)
+        check = functools.partial(self._check_again, change, fields, reading, permit)
         request = self._endpoint.update_request(now.id, fields, check)
         try:
             return await self._transport.call(request, permit.deadline, permit.sent), True
@@ -219,34 +216,44 @@ class _ApplyJob:
             raise _StaleError("somebody has deleted the group meanwhile", attempts=permit.sent.attempts) from None
 
     async def _delete(self, step: Step, permit: Permit) -> tuple[ExperienceGroup | None, bool]:
-        now = await permit.deadline.wait_for_turn(self._unchanged(step.change, {}, self._readings.find))
+        reading = await self._read(step.change, permit)
+        now = _checked_unchanged(step.change, {}, reading)
         if now is None:
             return None, False
-        check = functools.partial(self._unchanged, step.change, {}, self._readings.find_anew)
+        check = functools.partial(self._check_again, step.change, {}, reading, permit)
         try:
             await self._endpoint.delete(now.id, permit.deadline, permit.sent, check)
         except NotFoundError:
             return None, False
         return None, True
 
-    async def _unchanged(
-        self, change: Change, fields: Mapping[str, Any], read: Callable[[str], Awaitable[ExperienceGroup | None]]
-    ) -> ExperienceGroup | None:
-        """Read the group again, before its change is sent and before each time that it is sent again.
-
-        Returns None if it was deleted. Raises `_StaleError` if it matches neither what the plan was made from nor what
-        the plan wants.
-        """
-        before = change.current
-        if before is None or change.group_id is None:
+    async def _read(self, change: Change, permit: Permit) -> Reading:
+        if change.group_id is None:
             raise TypeError(f"{change.action} of a plan without the group that it is about")
-        now = await read(change.group_id.lower())
-        if now is None:
-            return None
-        others = _other_than_wanted(change, fields, now)
-        if changed := [name for name in differing(before, now) if name not in fields or name in others]:
-            raise _StaleError(f"somebody has changed it since the plan was made: {', '.join(changed)}")
-        return now
+        return await self._readings.read(change.group_id, permit)
+
+    async def _check_again(self, change: Change, fields: Mapping[str, Any], before: Reading, permit: Permit) -> None:
+        """Check a group before its change is sent again."""
+        if change.group_id is not None:
+            again = await self._readings.read_again(change.group_id, before, permit)
+            _checked_unchanged(change, fields, again)
+
+
+def _checked_unchanged(change: Change, fields: Mapping[str, Any], reading: Reading) -> ExperienceGroup | None:
+    """Return the group of a change as it was read; None if it was deleted.
+
+    Raises:
+        _StaleError: It matches neither what the plan was made from nor what the plan wants.
+    """
+    before, now = change.current, reading.group
+    if before is None:
+        raise TypeError(f"{change.action} of a plan without the group that it is about")
+    if now is None:
+        return None
+    others = _other_than_wanted(change, fields, now)
+    if changed := [name for name in differing(before, now) if name not in fields or name in others]:
+        raise _StaleError(f"somebody has changed it since the plan was made: {', '.join(changed)}")
+    return now
 
 
 def _other_than_wanted(change: Change, fields: Mapping[str, Any], group: ExperienceGroup) -> list[str]:

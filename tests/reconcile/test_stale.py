@@ -120,6 +120,7 @@ async def test_what_is_changed_during_back_off_is_not_overwritten(
     async with client_of(emulator, retry=RetryPolicy(first_delay=0.01)) as losant:
         plan = await make_plan(losant, records, by_name(), prune=True)
         emulator.inject(fault, method=method)
+        emulator.retry_after = 1  # after which the reading is no news any more
         emulator.before_request = change
         (outcome,) = await carry_out(losant, plan)
     assert outcome.status == status
