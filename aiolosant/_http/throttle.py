@@ -151,7 +151,10 @@ class Throttle:
             refused: Whether the server refused it with 429; None if it did not respond.
             down: Whether the server could not be reached, or failed.
         """
-        now, somebody_waits = asyncio.get_running_loop().time(), self._somebody_waits()
+        now, somebody_waits = (
+            asyncio.get_running_loop().time(),
+            bool(self._waiters or self._background or self._backing_off),
+        )
         self._pace.tick(now, waited=somebody_waits)
         self._pace.end(now, started, refused=refused, waiting=waited or somebody_waits, down=down)
         if (down or refused) and self.outage > self._patience:
@@ -168,11 +171,8 @@ class Throttle:
     def _tick(self) -> float:
         """Tell the pace that time has passed, and return it."""
         now = asyncio.get_running_loop().time()
-        self._pace.tick(now, waited=self._somebody_waits())
+        self._pace.tick(now, waited=bool(self._waiters or self._background or self._backing_off))
         return now
-
-    def _somebody_waits(self) -> bool:
-        return bool(self._waiters or self._background or self._backing_off)
 
     def _admit(self) -> None:
         """Grant slots to those that wait, as many as may start now."""
