@@ -114,8 +114,8 @@ def check_items(argument: str, items: object) -> Iterable[Any]:
     return items
 
 
-def check_batch(argument: str, items: object, concurrency: object, ordered: object) -> None:
-    """Check what every batch takes: an iterable, how many items are under way at a time, and a flag.
+def check_batch(argument: str, items: object, concurrency: object, **flags: object) -> None:
+    """Check what every batch takes: an iterable, how many items are under way at a time, and flags.
 
     Raises:
         TypeError: One is of a wrong type.
@@ -124,7 +124,8 @@ def check_batch(argument: str, items: object, concurrency: object, ordered: obje
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable | AsyncIterable):
         raise TypeError(f"{argument} must be an iterable or async iterable, not {type(items).__name__}")
     check_range("concurrency", concurrency, 1)
-    check_flag("ordered", ordered)
+    for name, flag in flags.items():
+        check_flag(name, flag)
 
 
 def check_rate(argument: str, value: object) -> None:

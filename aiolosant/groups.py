@@ -21,6 +21,8 @@ from .group_reads import GroupReads
 from .identity import Identity
 from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, check_changes
 
+_CONTESTED_BY_WHAT = "contested=True needs unique_by=, which says what there must be one of"
+
 
 class ExperienceGroups(GroupReads):
     """The experience groups of one application: `LosantClient.experience_groups`.
@@ -36,7 +38,11 @@ class ExperienceGroups(GroupReads):
         self._editors = editors
 
     async def create(
-        self, group: NewExperienceGroup | Mapping[str, Any], *, unique_by: Identity | None = None
+        self,
+        group: NewExperienceGroup | Mapping[str, Any],
+        *,
+        unique_by: Identity | None = None,
+        contested: bool = False,
     ) -> ExperienceGroup:
         """Create a group; returns it as the server made it.
 
@@ -44,6 +50,10 @@ class ExperienceGroups(GroupReads):
             group: What to create: a `NewExperienceGroup`, or a mapping of the API's shape.
             unique_by: What there must be one of, `by_name()` or `by_tag(key)`: if the group is there already, it is
                 returned as it is, and if a response was lost, it is found out whether the group was made.
+            contested: Whether other programs may create the same group at the same moment, as replicas of a service do.
+                Then all get the same one, the oldest, and who made a younger one deletes it. Unless the group has been
+                there for a while, this takes `RetryPolicy.settle_time` and up to a second more. All that may create it
+                must say so.
 
         Raises:
             OutcomeUnknownError: The request left, but nothing tells whether the group was made.
@@ -54,9 +64,12 @@ class ExperienceGroups(GroupReads):
             ValueError: The group lacks what `unique_by` goes by, or a mapping is no valid group.
         """
         group = to_new_group(group)
+        check_flag("contested", contested)
+        if contested and unique_by is None:
+            raise ValueError(_CONTESTED_BY_WHAT)
         if unique_by is None:
             return await self._transport.call(self._endpoint.create_request(group), Deadline(self._transport.timeout))
-        once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=0)
+        once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=0, contested=contested)
         # One create has nobody to share permits with.
         permit = Permit(asyncio.Semaphore(0), self._transport.timeout, patient=False)
         try:
@@ -184,6 +197,7 @@ class ExperienceGroups(GroupReads):
         concurrency: int = 16,
         ordered: bool = False,
         unique_by: Identity | None = None,
+        contested: bool = False,
     ) -> Batch:
         """Create many groups, some at a time; yields an `Outcome` for each.
 
@@ -194,16 +208,19 @@ class ExperienceGroups(GroupReads):
             ordered: Whether to yield in the order of the input instead of as they complete.
             unique_by: What there must be one of, `by_name()` or `by_tag(key)`. Then the same input can be run again and
                 makes only what is missing. Each group is looked up before it is sent, many in one query.
+            contested: As of `create`. The second looks are shared, and nothing waits for them but its own outcome.
 
         Raises:
             TypeError: `groups` is no iterable, or one group; or `unique_by` is neither of these.
             ValueError: `concurrency` is below 1.
         """
-        check_batch("groups", groups, concurrency, ordered)
+        check_batch("groups", groups, concurrency, ordered=ordered, contested=contested)
+        if contested and unique_by is None:
+            raise ValueError(_CONTESTED_BY_WHAT)
         once = None
         if unique_by is not None:
-            once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=GATHER)
-        job = CreateMany(self._endpoint, once, concurrency=concurrency)
+            once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=GATHER, contested=contested)
+        job = CreateMany(self._endpoint, once, concurrency=concurrency, contested=contested)
         return Batch(Workers(groups, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
 
     def update_many(
@@ -226,7 +243,7 @@ class ExperienceGroups(GroupReads):
             TypeError: `changes` is no iterable.
             ValueError: `concurrency` is below 1.
         """
-        check_batch("changes", changes, concurrency, ordered)
+        check_batch("changes", changes, concurrency, ordered=ordered)
         job = UpdateMany(self._endpoint, concurrency=concurrency)
         return Batch(Workers(changes, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
 
@@ -246,7 +263,7 @@ class ExperienceGroups(GroupReads):
             TypeError: `group_ids` is no iterable.
             ValueError: `concurrency` is below 1.
         """
-        check_batch("group_ids", group_ids, concurrency, ordered)
+        check_batch("group_ids", group_ids, concurrency, ordered=ordered)
         job = DeleteMany(self._endpoint)
         return Batch(Workers(group_ids, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
 

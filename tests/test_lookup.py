@@ -106,7 +106,7 @@ async def test_without_gathering_every_question_is_asked_at_once(server: Server,
 
 async def test_a_settling_lookup_joins_the_next_query(server: Server, lookups: Lookups[str, str]) -> None:
     """What settles waits longer for others, and goes as soon as any question is asked."""
-    tasks = await started(lookups.find_anew("settles", settling=True), lookups.find("first"))
+    tasks = await started(lookups.find_anew("settles", gather=0.1), lookups.find("first"))
     await asyncio.gather(*tasks)
     assert server.questions == [["settles", "first"]]
 

@@ -6,8 +6,8 @@ That takes something to know it by (an `Identity`), and reads that see what was 
 
 from __future__ import annotations
 
-import asyncio
 import functools
+import time
 import urllib.parse
 from collections.abc import Hashable, Sequence
 
@@ -19,8 +19,9 @@ from .._http.transport import locate
 from ..errors import DuplicateGroupError, LosantError, OutcomeUnknownError
 from ..identity import ByName, ByTag, Identity
 from ..models import ExperienceGroup, NewExperienceGroup
+from .contested import Claim, Contest
 from .key_locks import KeyLock, KeyLocks
-from .lookup import Lookups
+from .lookup import GATHER_SETTLING, Lookups
 from .workers import Permit
 
 # What surely fits into a request line of 8 KiB.
@@ -35,13 +36,11 @@ class Found:
         groups: The groups with this key, oldest first.
         lock: The lock of the key, which is kept from being discarded meanwhile.
         creates: `KeyLock.creates` when the question was asked.
-        time: When that was, on the event loop's clock.
     """
 
     groups: list[ExperienceGroup]
     lock: KeyLock
     creates: int
-    time: float
 
 
 @attrs.frozen
@@ -67,6 +66,7 @@ class ExactlyOnce:
         identity: What tells a group from others.
         locks: The locks of the client.
         gather: Seconds that a lookup waits for others to share its query.
+        contested: Whether programs that know nothing of each other may create the same group at the same moment.
 
     Attributes:
         lookups: The shared lookups of this batch.
@@ -75,7 +75,9 @@ class ExactlyOnce:
         TypeError: `identity` is neither `by_name()` nor `by_tag(key)`.
     """
 
-    def __init__(self, endpoint: GroupsEndpoint, identity: Identity, locks: KeyLocks, *, gather: float) -> None:
+    def __init__(
+        self, endpoint: GroupsEndpoint, identity: Identity, locks: KeyLocks, *, gather: float, contested: bool = False
+    ) -> None:
         if not isinstance(identity, ByName | ByTag):
             raise TypeError(f"unique_by must be by_name() or by_tag(key), not {type(identity).__name__}")
         self._endpoint = endpoint
@@ -83,6 +85,7 @@ class ExactlyOnce:
         self._identity = identity
         self._locks = locks
         self.lookups: Lookups[Hashable, Found] = Lookups(self._look_up, self._transport, gather=gather)
+        self._contest = Contest(endpoint, self.lookups) if contested else None
 
     def key_of(self, group: NewExperienceGroup) -> Hashable:
         """Return what a group is known by.
@@ -118,9 +121,15 @@ class ExactlyOnce:
             doubtful_for = await lock.take(permit)
             try:
                 there = None if fresh and not doubtful_for else await self._find_before(key, lock, doubtful_for, permit)
+                if there is not None and self._contest is not None:
+                    there = await self._contest.agree(key, there, permit)
+                    await permit.take()
                 if there is not None:
                     return Created(there, is_new=False, was_answered=False)
-                created = await self._send(group, key, permit, fresh=fresh)
+                if self._contest is None:
+                    created = await self._send(group, key, permit, fresh=fresh)
+                else:
+                    created = await self._send_contested(group, key, permit, self._contest)
                 settled = True
                 return created
             finally:
@@ -175,6 +184,44 @@ class ExactlyOnce:
                 raise doubt
             await permit.take()
 
+    async def _send_contested(
+        self, group: NewExperienceGroup, key: Hashable, permit: Permit, contest: Contest
+    ) -> Created:
+        request = self._endpoint.create_request(group, functools.partial(self._check_absent, key))
+        retry, sent, began = self._transport.retry, permit.sent, time.time()
+        while True:
+            made: ExperienceGroup | None = None
+            doubt = OutcomeUnknownError("the group that was made is not there any more")
+            try:
+                made = await self._transport.call(request, permit.deadline, sent)
+            except OutcomeUnknownError as error:
+                doubt = error
+            except _ThereError as found:
+                if not sent.in_doubt:
+                    there = await contest.agree(key, found.group, permit)
+                    if there is not None:
+                        return Created(there, is_new=False, was_answered=False)
+                    await permit.take()
+                    continue
+            except Exception as error:
+                if not sent.in_doubt:
+                    raise
+                raise _still_unknown(doubt, "then", error) from error
+            try:
+                claim = Claim(group, made, in_doubt=sent.in_doubt, began=began)
+                decided = await contest.decide(key, claim, permit)
+            except DuplicateGroupError:
+                raise
+            except Exception as error:
+                raise _still_unknown(doubt, "looking for it", error) from error
+            if sent.in_doubt:
+                self._transport.observer.create_settled(self._endpoint.path, decided.id if decided else None)
+            if decided is not None:
+                return Created(decided, is_new=contest.is_own(decided, claim), was_answered=made is not None)
+            if made is not None or not retry.has_attempts_left(sent.counted):
+                raise doubt
+            await permit.take()
+
     async def _settle(
         self, key: Hashable, permit: Permit, doubt: OutcomeUnknownError, *waits: float
     ) -> ExperienceGroup | None:
@@ -189,7 +236,7 @@ class ExactlyOnce:
             for wait in waits:
                 await permit.deadline.wait_for(self._transport.sleep(wait))
                 # The lookup has a timeout of its own, and the clock of a patient item stands still meanwhile.
-                found = await permit.deadline.wait_for_turn(self.lookups.find_anew(key, settling=True))
+                found = await permit.deadline.wait_for_turn(self.lookups.find_anew(key, gather=GATHER_SETTLING))
                 if there := self._only(key, found):
                     return there
         except DuplicateGroupError:
@@ -204,7 +251,7 @@ class ExactlyOnce:
             raise _ThereError(there)
 
     def _only(self, key: Hashable, found: Found) -> ExperienceGroup | None:
-        if len(found.groups) > 1:
+        if len(found.groups) > 1 and self._contest is None:  # else the oldest is the group
             ids = tuple(group.id for group in found.groups)
             raise DuplicateGroupError(f"{len(ids)} groups have the {self.describe(key)}: {', '.join(ids)}", ids)
         return found.groups[0] if found.groups else None
@@ -213,7 +260,7 @@ class ExactlyOnce:
         found: dict[Hashable, Found] = {}
         for key in keys:
             lock = self._lock(key)
-            found[key] = Found([], lock, lock.creates, asyncio.get_running_loop().time())
+            found[key] = Found([], lock, lock.creates)
         left = list(keys)
         while left:
             query = self._identity.query(some := left)

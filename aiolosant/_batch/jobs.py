@@ -25,6 +25,7 @@ from .outcome import BatchReport, Outcome
 from .readings import Reading, Readings
 from .workers import GaveUp, Item, Permit
 
+_WAITING = 5_000  # items that wait for their second look
 _AHEAD = 8  # items that are ready as soon as a permit is free
 # Errors that every further item would get too.
 FATAL = (AuthenticationError, PermissionDeniedError, ConfigurationError)
@@ -87,15 +88,18 @@ class CreateMany(_GroupJob):
         endpoint: Makes the requests.
         once: Creates what must be there only once; None if nothing tells groups apart.
         concurrency: How many creates are under way at a time.
+        contested: Whether each waits for a second look, and gives up its permit meanwhile.
     """
 
     fatal: tuple[type[LosantError], ...] = (*FATAL, NotFoundError)  # it gets a 404 only if the application is unknown
 
-    def __init__(self, endpoint: GroupsEndpoint, once: ExactlyOnce | None, *, concurrency: int) -> None:
+    def __init__(
+        self, endpoint: GroupsEndpoint, once: ExactlyOnce | None, *, concurrency: int, contested: bool = False
+    ) -> None:
         super().__init__(endpoint)
         self._once = once
         self._seen: set[bytes] = set()
-        self.ahead = _AHEAD + (look_ahead(concurrency) if once else 0)
+        self.ahead = _AHEAD + (_WAITING if contested else look_ahead(concurrency) if once else 0)
 
     def accept(self, item: Item) -> None:
         """Read the item as a group.

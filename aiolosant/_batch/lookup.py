@@ -24,8 +24,10 @@ _MAX_AGE = 1.0
 _MAX_AGE_IN_REQUESTS = 20
 GATHER = 0.01
 """Seconds that the lookup of a batch waits for an asynchronous input to give more keys to share it with."""
-# Seconds that a lookup after a lost response waits for others that are due, to share a query.
-_GATHER_SETTLING = 0.1
+GATHER_SETTLING = 0.1
+"""Seconds that a lookup after a lost response waits for others that are due, to share a query."""
+GATHER_SECOND_LOOKS = 0.5
+"""Seconds that the second look of a contested create waits for others to share its query."""
 
 
 @attrs.frozen
@@ -76,9 +78,9 @@ class Lookups(Generic[K, V]):
             answer = self._ask(key, self._gather)
         return await self._result(key, answer)
 
-    async def find_anew(self, key: K, *, settling: bool = False) -> V:
-        """Return what a new query finds; with `settling`, it waits a little for others to share it."""
-        return await self._result(key, self._due.get(key) or self._ask(key, _GATHER_SETTLING if settling else 0))
+    async def find_anew(self, key: K, *, gather: float = 0) -> V:
+        """Return what a new query finds, which waits so many seconds for others to share it."""
+        return await self._result(key, self._due.get(key) or self._ask(key, gather))
 
     def close(self) -> None:
         """Cancel the queries that are due or under way. Callers that wait get a TransportError."""

@@ -11,6 +11,7 @@ import base64
 import re
 import urllib.request
 from collections.abc import Coroutine
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -64,6 +65,8 @@ class Connections:
     def __init__(
         self, session: aiohttp.ClientSession | None, base_url: str, *, trust_env: bool, user_agent: str | None = None
     ) -> None:
+        self.date: str | None = None
+        self.date_seen = 0.0
         own = f"aiolosant/{VERSION}"
         self.user_agent = f"{user_agent} {own}" if user_agent else own
         self._callers = session
@@ -139,6 +142,14 @@ class Connections:
             if seconds < self._idle_at_most:
                 self._idle_at_most = seconds
                 self._replace()
+
+    @property
+    def server_ahead(self) -> float | None:
+        """Seconds that the server's clock is ahead of this machine's, or up to a second more; None if it never said."""
+        try:
+            return None if self.date is None else parsedate_to_datetime(self.date).timestamp() - self.date_seen
+        except ValueError:
+            return None
 
     async def in_own_loop(self, work: Coroutine[Any, Any, None]) -> None:
         """Await something in the event loop that the sessions belong to, wherever this is called."""

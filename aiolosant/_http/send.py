@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from typing import TypeVar
 
 import aiohttp
@@ -96,8 +97,10 @@ async def send(
     keep_alive = response.headers.get("Keep-Alive")
     if keep_alive or not lease.has_answered:
         connections.answered(lease, keep_alive)
-    pause = response.headers.get("Retry-After")
-    retry_after = None if pause is None else parse_retry_after(pause, response.headers.get("Date"))
+    pause, date = response.headers.get("Retry-After"), response.headers.get("Date")
+    if date != connections.date:
+        connections.date, connections.date_seen = date, time.time()
+    retry_after = None if pause is None else parse_retry_after(pause, date)
     return classify(
         request, response.status, content, retry_after, mask=lambda text: lease.masked(token.masked_in(text))
     )

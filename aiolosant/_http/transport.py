@@ -104,6 +104,11 @@ class Transport:
         self._closed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    @property
+    def server_ahead(self) -> float | None:
+        """Seconds that the server's clock is ahead of this machine's, or up to a second more; None if it never said."""
+        return self._connections.server_ahead
+
     def with_options(self, *, timeout: float, retry: RetryPolicy, background: bool) -> Transport:
         """Return a transport with other options that shares everything else with this one, its end included."""
         sibling = copy.copy(self)

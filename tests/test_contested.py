@@ -1,0 +1,148 @@
+"""Several clients that know nothing of each other create the same groups: one of each stays, the oldest."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from aiolosant import (
+    DuplicateGroupError,
+    ExperienceGroup,
+    LosantClient,
+    NewExperienceGroup,
+    RetryPolicy,
+    by_name,
+    by_tag,
+)
+from aiolosant.emulator import Emulator, Fault, RequestRecord
+
+from .batches import named
+from .conftest import client_of
+
+TAG = by_tag("externalId")
+QUICK = RetryPolicy(first_delay=0.01, settle_time=0.3, max_attempts=10)
+FAULTS = {
+    Fault.UNAVAILABLE: 0.04,
+    Fault.CUT_AFTER_WRITE: 0.04,
+    Fault.CUT_BEFORE_WRITE: 0.03,
+    Fault.BROKEN_BODY: 0.02,
+    Fault.LATE_WRITE: 0.02,
+}
+
+
+def tagged(number: int) -> NewExperienceGroup:
+    return NewExperienceGroup(f"Tenant {number}", group_tags={"externalId": str(number)})
+
+
+@pytest.mark.parametrize("chances", [{}, FAULTS])
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_four_clients_at_once_make_one_of_each(emulator: Emulator, chances: Any, seed: int) -> None:
+    """Everybody is told of the same one, which is there."""
+    emulator.latency, emulator.lateness = 0.005, 0.2
+    emulator.inject_random(chances, seed=seed)
+    told: list[dict[str, str]] = []
+
+    async def create(losant: LosantClient) -> None:
+        groups = losant.experience_groups
+        batch = groups.create_many((tagged(n) for n in range(60)), unique_by=TAG, contested=True)
+        outcomes = [outcome async for outcome in batch]
+        assert {outcome.status for outcome in outcomes} <= {"created", "existing"}
+        told.append({outcome.group.name: outcome.group.id for outcome in outcomes if outcome.group})
+
+    clients = [client_of(emulator, retry=QUICK) for _ in range(4)]
+    try:
+        await asyncio.gather(*(create(client) for client in clients))
+    finally:
+        await asyncio.gather(*(client.close() for client in clients))
+    emulator.inject_random({})
+    there = {group["name"]: group["id"] for group in emulator.groups()}
+    assert len(emulator.groups()) == len(there) == 60
+    assert told == [there] * 4
+
+
+async def test_the_younger_twin_of_ones_own_is_deleted(emulator: Emulator, losant: LosantClient) -> None:
+    """Somebody had made one just before, unseen."""
+    theirs: dict[Any, str] = {}
+
+    def slip_in(request: RequestRecord) -> None:
+        if request.method == "POST" and not theirs:
+            theirs.update(emulator.create_groups([tagged(1).to_dict()]))
+
+    emulator.before_request = slip_in
+    async with client_of(emulator, retry=QUICK) as losant:
+        group = await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True)
+    assert [group.id] == list(theirs.values()) == [one["id"] for one in emulator.groups()]
+    assert Counter(request.method for request in emulator.requests)["DELETE"] == 1
+
+
+@pytest.mark.parametrize("touch", ["update", "child"])
+async def test_a_twin_that_was_touched_is_left(emulator: Emulator, touch: str) -> None:
+    """It is told as a duplicate, and nothing is deleted."""
+
+    def interfere(request: RequestRecord) -> None:
+        posts = [one for one in emulator.requests if one.method == "POST"]
+        if request.method == "POST" and len(posts) == 1:
+            emulator.create_groups([tagged(1).to_dict()])
+        elif request.method == "GET" and len(emulator.groups()) == 2:
+            younger = emulator.groups()[1]["id"]
+            if touch == "update":
+                emulator.update_group(younger, {"description": "in use"})
+            else:
+                emulator.create_groups([{"name": "child", "parentId": younger}])
+
+    emulator.before_request = interfere
+    async with client_of(emulator, retry=QUICK) as losant:
+        with pytest.raises(DuplicateGroupError, match="the younger was used already") as caught:
+            await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True)
+    assert set(caught.value.ids) == {group["id"] for group in emulator.groups() if group["name"] == "Tenant 1"}
+
+
+async def test_of_several_that_were_there_before_the_oldest_is_the_group(emulator: Emulator) -> None:
+    """And those of others are left alone."""
+    old = {"creationDate": "2020-01-01T00:00:00.000Z"}
+    records = [{"id": f"{n:024x}", **tagged(1).to_dict(), **old} for n in (7, 5, 9)]
+    emulator.create_groups(records, keep_ids=True)
+    async with client_of(emulator, retry=RetryPolicy(settle_time=3600)) as losant:  # which old ones need not wait for
+        group = await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True)
+    assert group.id == f"{5:024x}"
+    assert len(emulator.groups()) == 3
+
+
+async def test_a_group_that_is_younger_than_that_is_not_told_before_it_is_settled(emulator: Emulator) -> None:
+    """Its maker may be about to delete it: an older one shows in lists only later."""
+    young = tagged(1).to_dict()
+    emulator.create_groups([young])
+
+    def reveal(_request: RequestRecord) -> None:
+        if len(emulator.requests) == 2:
+            emulator.create_groups([{"id": "0" * 23 + "1", **young}], keep_ids=True)
+
+    emulator.before_request = reveal
+    async with client_of(emulator, retry=QUICK) as losant:
+        group: ExperienceGroup = await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True)
+    assert group.id == "0" * 23 + "1"
+
+
+async def test_a_batch_goes_on_while_its_items_wait_for_their_second_look(emulator: Emulator) -> None:
+    """Looks are shared, and hold no permit."""
+    emulator.latency = 0.002
+    async with client_of(emulator, retry=QUICK) as losant:
+        batch = losant.experience_groups.create_many(named(300), unique_by=by_name(), contested=True, concurrency=4)
+        report = await batch.report()
+    assert report.created == 300
+    methods = Counter(request.method for request in emulator.requests)
+    assert methods["POST"] == 300
+    assert methods["GET"] <= 3 + 12
+    assert "DELETE" not in methods
+
+
+async def test_what_is_contested_must_say_by_what(losant: LosantClient, emulator: Emulator) -> None:
+    """Before anything is sent."""
+    with pytest.raises(ValueError, match="contested=True needs unique_by="):
+        await losant.experience_groups.create(tagged(1), contested=True)
+    with pytest.raises(ValueError, match="contested=True needs unique_by="):
+        losant.experience_groups.create_many([], contested=True)
+    with pytest.raises(TypeError, match="contested must be"):
+        losant.experience_groups.create_many([], unique_by=TAG, contested=1)  # type: ignore[arg-type]  # the subject
+    assert emulator.requests == []
