@@ -9,11 +9,12 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from . import comparison, emulator, faults, footprint, networks, reading, reconcile, road, throttle
+from . import comparison, contested, emulator, faults, footprint, networks, reading, reconcile, road, throttle
 from .table import Row, show
 
 BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[Row]]]] = {
     "comparison": comparison.run,
+    "contested": contested.run,
     "footprint": footprint.run,
     "faults": faults.run,
     "throttle": throttle.run,

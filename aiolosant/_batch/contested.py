@@ -18,7 +18,7 @@ import attrs
 from .._http.endpoint import GroupsEndpoint
 from ..errors import DuplicateGroupError, NotFoundError
 from ..models import ExperienceGroup, NewExperienceGroup, unfulfilled
-from .lookup import GATHER_SECOND_LOOKS
+from .lookup import GATHER_SECOND_LOOKS, GATHER_SETTLING, Lookups
 from .workers import Permit
 
 # Ids have whole seconds: within one of them any of two twins may have the smaller id.
@@ -71,6 +71,7 @@ class Contest:
         self._endpoint = endpoint
         self._transport = endpoint.transport
         self._looks = looks
+        self._children: Lookups[str, bool] = Lookups(self._find_parents, self._transport, gather=GATHER_SETTLING)
 
     async def agree(self, key: Hashable, there: ExperienceGroup, permit: Permit) -> ExperienceGroup | None:
         """Return the group that all agree on, given the oldest that was found; None if it has gone meanwhile."""
@@ -96,8 +97,9 @@ class Contest:
         own = [twin for twin in younger if self.is_own(twin, claim)]
         touched = [twin for twin in own if self._was_touched(twin, claim)]
         if own and not touched:
-            ids = [twin.id for twin in own]
-            touched = await self._endpoint.find_all({"parentId": {"$in": ids}})
+            touched = [
+                twin for twin in own if await permit.deadline.wait_for_turn(self._children.find(twin.id.lower()))
+            ]
         if touched:
             ids_of_all = tuple(twin.id for twin in found)
             raise DuplicateGroupError(
@@ -119,6 +121,15 @@ class Contest:
     async def _look_again(self, key: Hashable, permit: Permit) -> Sequence[ExperienceGroup]:
         found = await permit.deadline.wait_for_turn(self._looks.find_anew(key, gather=GATHER_SECOND_LOOKS))
         return found.groups
+
+    async def _has_children(self, twin: ExperienceGroup, permit: Permit) -> bool:
+        return await permit.deadline.wait_for_turn(self._children.find(twin.id.lower()))
+
+    async def _find_parents(self, group_ids: Sequence[str]) -> dict[str, bool]:
+        """Return which of some groups have children."""
+        children = await self._endpoint.find_all({"parentId": {"$in": list(group_ids)}})
+        parents = {child.parent_id.lower() for child in children if child.parent_id}
+        return {group_id: group_id in parents for group_id in group_ids}
 
     def _left_of_second(self, made: ExperienceGroup | None) -> float:
         """Return the seconds in which another twin may still get a smaller id than one's own."""
