@@ -99,8 +99,8 @@ class ExperienceGroups(GroupReads):
 
         Args:
             group_id: Its id.
-            subtree: Whether to delete all below it as well, deepest first; nothing above what could not be deleted is.
-                Each group has the client's `timeout`.
+            subtree: Whether to delete all below it as well that a list shows, deepest first; nothing above what could
+                not be deleted is. Each group has the client's `timeout`.
 
         Raises:
             NotFoundError: There is no such group, or no such application, and no earlier attempt of this call can have
@@ -138,6 +138,7 @@ class ExperienceGroups(GroupReads):
             NotFoundError: There is no such group, or no such application.
             BadRequestError: The server refused the change.
             RequestTimeoutError: It did not hold within the client's `timeout`; the message says what is missing.
+            ConfigurationError: The client's `timeout` is not longer than `settle_time` and a quarter.
             TypeError: An argument is of a wrong type.
             ValueError: An id is not 24 hex digits, or the group would have more than 1,000 members of a kind.
         """
@@ -234,8 +235,10 @@ class ExperienceGroups(GroupReads):
 
         Args:
             changes: Pairs of a group's id and its changes: a mapping, by the names of `update` or of the API, or a
-                function. The function is given the group as it was read a moment before, many in one query, and returns
-                its changes, or None for none. If somebody changes the group meanwhile, it is asked again.
+                function. The function is given the group as it was read up to a second before, or as long as twenty
+                requests take, many in one query, and returns its changes, or None for none. If somebody is seen to have
+                changed the group before a change is sent again, the function is asked again; what is not seen is
+                overwritten. Each group can be there once.
             concurrency: How many to have under way at a time, 1 or more.
             ordered: Whether to yield in the order of the input instead of as they complete.
 

@@ -92,32 +92,39 @@ async def test_five_hundred_deletes_are_made(emulator: Emulator, chances: dict[F
 
 async def test_what_one_item_lacks_is_its_own_outcome(emulator: Emulator, losant: LosantClient) -> None:
     """A group that is not there, a mistake in a function, a change that cannot be, a pair that is none."""
-    a, b = seed(emulator, 2)
+    a, b, *more = seed(emulator, 9)
+
+    async def unfit(_group: ExperienceGroup) -> dict[str, Any]:
+        return {}
 
     def mistaken(_group: ExperienceGroup) -> dict[str, Any]:
         raise KeyError("region")
 
     items: list[Any] = [
         (NOWHERE, {"name": "x"}),
-        (NOWHERE, lambda _group: {"name": "x"}),
+        ("e" * 24, lambda _group: {"name": "x"}),
         (a, mistaken),
-        (a, lambda _group: {"colour": "red"}),
-        (a, {"name": ""}),
-        (a, {"name": "x", "nme": 1}),
-        (a, {}),
+        (more[0], lambda _group: {"colour": "red"}),
+        (more[1], {"name": ""}),
+        (more[2], {"name": "x", "nme": 1}),
+        (more[3], {}),
         ("x", {"name": "x"}),
-        (a, 5),
+        (more[4], 5),
         a,
+        (more[5], lambda _group: 5),
+        (more[6], unfit),
         (b, lambda _group: None),
-        (b, {"name": "done"}),
+        (b.upper(), {"name": "twice"}),
     ]
     outcomes = [outcome async for outcome in losant.experience_groups.update_many(items, ordered=True)]
     assert [type(outcome.error) for outcome in outcomes] == [
         *(NotFoundError, NotFoundError, KeyError, TypeError, ValueError, TypeError, ValueError),
-        *(ValueError, TypeError, TypeError, type(None), type(None)),
+        *(ValueError, TypeError, TypeError, TypeError, TypeError, type(None), ValueError),
     ]
-    assert [outcome.status for outcome in outcomes] == ["failed"] * 10 + ["updated"] * 2
-    assert outcomes[-2].group is not None
+    assert [outcome.status for outcome in outcomes] == ["failed"] * 12 + ["updated", "failed"]
+    assert "must return a mapping of changes or None, not coroutine" in str(outcomes[11].error)
+    assert "the input has another change of the group" in str(outcomes[13].error)
+    assert outcomes[12].group is not None
     assert [outcome.request for outcome in outcomes] == items
     deleted = [outcome async for outcome in losant.experience_groups.delete_many([a, 5, "x"], ordered=True)]  # type: ignore[list-item]  # the subject
     assert [(outcome.status, outcome.group) for outcome in deleted] == [("deleted", None), *[("failed", None)] * 2]
@@ -127,8 +134,10 @@ async def test_what_one_item_lacks_is_its_own_outcome(emulator: Emulator, losant
     "batch",
     [
         lambda groups: groups.delete_many([NOWHERE] * 50, concurrency=4),
-        lambda groups: groups.update_many([(NOWHERE, {"name": "a"})] * 50, concurrency=4),
-        lambda groups: groups.update_many([(NOWHERE, lambda _group: {"name": "a"})] * 50, concurrency=4),
+        lambda groups: groups.update_many([(f"{n:024x}", {"name": "a"}) for n in range(50)], concurrency=4),
+        lambda groups: groups.update_many(
+            [(f"{n:024x}", lambda _group: {"name": "a"}) for n in range(50)], concurrency=4
+        ),
     ],
 )
 async def test_an_application_that_is_not_there_ends_a_batch(

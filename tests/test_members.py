@@ -159,6 +159,22 @@ async def test_what_does_not_hold_in_time_says_what_is_missing(emulator: Emulato
             await losant.experience_groups.add_members(group, experience_user_ids=[user(1)])
 
 
+async def test_a_time_that_is_too_short_for_a_second_look_is_refused(emulator: Emulator, group: str) -> None:
+    """No call could ever end well; and of clients that share all else each has its own time."""
+    async with client_of(emulator, retry=QUICK) as losant:
+        with pytest.raises(ConfigurationError, match="leaves no time to look again after settle_time"):
+            await losant.with_options(timeout=0.1).experience_groups.add_tags(group, {"a": "1"})
+        emulator.inject(Fault.SILENCE, method="PATCH")
+        hasty, patient = losant.with_options(timeout=0.3), losant.with_options(timeout=30)
+        ended = await asyncio.gather(
+            hasty.experience_groups.add_tags(group, {"a": "1"}),
+            patient.experience_groups.add_tags(group, {"b": "1"}),
+            return_exceptions=True,
+        )
+    assert isinstance(ended[0], RequestTimeoutError)
+    assert not isinstance(ended[1], BaseException)
+
+
 async def test_one_call_that_is_refused_fails_no_other(emulator: Emulator, group: str) -> None:
     """Of many calls that share a write those that the server takes are done."""
     emulator.update_group(group, {"deviceIds": [user(n) for n in range(990)]})
@@ -234,7 +250,7 @@ async def test_cancelling_one_call_does_not_stop_the_others(emulator: Emulator, 
 
 async def test_closing_the_client_ends_what_waits(emulator: Emulator, group: str) -> None:
     """Without waiting for the look."""
-    losant = client_of(emulator, retry=RetryPolicy(settle_time=3600))
+    losant = client_of(emulator, retry=RetryPolicy(settle_time=3600), timeout=7200)
     call = asyncio.create_task(losant.experience_groups.add_tags(group, {"a": "1"}))
     while not patches(emulator):
         await asyncio.sleep(0.001)

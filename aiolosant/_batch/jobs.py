@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -152,6 +153,7 @@ class UpdateMany(_GroupJob):
     def __init__(self, endpoint: GroupsEndpoint, *, concurrency: int) -> None:
         super().__init__(endpoint)
         self._readings = Readings(endpoint)
+        self._seen: set[str] = set()
         self.ahead = look_ahead(concurrency)
 
     def accept(self, item: Item) -> None:
@@ -159,12 +161,16 @@ class UpdateMany(_GroupJob):
 
         Raises:
             TypeError: It is none, or its changes are neither a mapping nor a function.
-            ValueError: The id is none, or a change breaks a limit.
+            ValueError: The id is none or is there before, or a change breaks a limit.
         """
         if not isinstance(item.given, tuple | list) or len(item.given) != 2:
             raise TypeError(f"an item must be a pair of an id and changes, not {type(item.given).__name__}")
         group_id, changes = item.given
         item.key = check_id("group_id", group_id).lower()
+        # In which order several changes of one group would be made nobody could say.
+        if item.key in self._seen:
+            raise ValueError(f"the input has another change of the group {group_id}")
+        self._seen.add(item.key)
         if callable(changes):
             self._readings.expect(item.key)
         elif isinstance(changes, Mapping):
@@ -195,11 +201,10 @@ class UpdateMany(_GroupJob):
         reading = await self._readings.read(group_id, permit)
         while True:
             group = reading.group
-            if group is None:
-                path = f"{self._endpoint.path}/{group_id}"
-                raise NotFoundError(404, "NotFound", "the group is not there", "GET", path, attempts=1)
+            if group is None:  # or it is too new for a list to show it
+                group = await self._endpoint.get(group_id, permit.deadline)
             try:
-                changes = codec.to_changes(function(group) or {})
+                changes = codec.to_changes(_returned(function(group)))
                 if not changes:
                     return group
                 check = functools.partial(self._check_unchanged, reading, group, changes, permit)
@@ -248,6 +253,14 @@ class DeleteMany(_GroupJob):
             await self._check_application()
         self._counts["deleted"] += 1
         return Outcome(item.index, item.given, None, None, "deleted")
+
+
+def _returned(changes: object) -> Mapping[str, Any]:
+    if inspect.iscoroutine(changes):
+        changes.close()
+    if changes is not None and not isinstance(changes, Mapping):
+        raise TypeError(f"a function must return a mapping of changes or None, not {type(changes).__name__}")
+    return changes or {}
 
 
 class _FunctionError(Exception):

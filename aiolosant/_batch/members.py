@@ -56,7 +56,9 @@ class Edit:
         """Return what the group lacked when it was read last."""
         wanted = ((field, item, self.wishes.get((field, item))) for field, item in self.missing)
         lacks = [f"{item} in {field}" if value else f"no {item} in {field}" for field, item, value in wanted]
-        return f"when it was read last, the group did not have: {', '.join(lacks) or 'nothing was missing'}"[:500]
+        if not lacks:
+            return "all was there when the group was read last, but it was not yet looked at again after settle_time"
+        return f"when it was read last, the group did not have: {', '.join(lacks)}"[:500]
 
 
 class GroupEditors:
@@ -70,12 +72,19 @@ class GroupEditors:
         """Let a group have its items as they are wanted; returns it as it was read then.
 
         Raises:
+            ConfigurationError: The client's `timeout` leaves no time for a second look.
             NotFoundError: There is no such group.
             RequestTimeoutError: Somebody else undid it again and again, or the server was too slow; the message says
                 what was missing last.
             LosantError: A request failed.
         """
-        deadline = Deadline(endpoint.transport.timeout)
+        transport = endpoint.transport
+        if transport.timeout <= transport.retry.settle_time * (1 + _JITTER):
+            raise ConfigurationError(
+                f"a timeout of {transport.timeout:g} seconds leaves no time to look again after settle_time, which is "
+                f"{transport.retry.settle_time:g}; allow more with with_options(timeout=)"
+            )
+        deadline = Deadline(transport.timeout)
         key = endpoint.transport, f"{endpoint.path}/{group_id}".lower()
         editor = self._editors.get(key)
         if editor is None:
@@ -170,7 +179,10 @@ class _Editor:
                 await self._read_and_write()
             except Exception as error:  # noqa: BLE001 - raised by all that wait
                 self._fail(self._edits, error)
-            await asyncio.sleep(0)  # those that are done go first
+            # Those that are done go first; and what failed is not tried again at once.
+            retry = self._transport.retry
+            longest = min(retry.max_delay, retry.first_delay * 2 ** (self._failures - 1)) if self._failures else 0.0
+            await self._transport.sleep(longest * random.random())  # noqa: S311 - no secret
 
     async def _wait_for_work(self) -> None:
         """Wait until there is an edit that was not written, or one that is due for its look."""
@@ -215,6 +227,7 @@ class _Editor:
             if not sent.refusals:  # a 429 proves nothing about the write
                 self._failures += 1
             if self._failures >= self._transport.retry.max_attempts and sent.error is not None:
+                sent.error.locate("PATCH", request.path, self._failures)
                 raise sent.error from None
         except (BadRequestError, ValueError) as error:
             if len(edits) == 1:
