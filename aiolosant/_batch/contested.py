@@ -75,12 +75,9 @@ class Contest:
 
     async def agree(self, key: Hashable, there: ExperienceGroup, permit: Permit) -> ExperienceGroup | None:
         """Return the group that all agree on, given the oldest that was found; None if it has gone meanwhile."""
-        age = self._age_of(there)
-        young_for = self._transport.retry.settle_time + _SECOND - (0.0 if age is None else age)
-        if young_for <= 0:
+        if self._young_for(there) <= 0:
             return there
-        await self._wait(young_for, permit)
-        found = await self._look_again(key, permit)
+        found = await self._look_until_settled(key, [there], permit)
         return found[0] if found else None
 
     async def decide(self, key: Hashable, claim: Claim, permit: Permit) -> ExperienceGroup | None:
@@ -91,6 +88,8 @@ class Contest:
         """
         await self._wait(self._transport.retry.settle_time + self._left_of_second(claim.made), permit)
         found = await self._look_again(key, permit)
+        if claim.made is None:  # what is found is perhaps another's, and as young as can be
+            found = await self._look_until_settled(key, found, permit)
         if not found:
             return None
         oldest, *younger = found
@@ -118,6 +117,17 @@ class Contest:
         permit.give_up()  # nothing is sent meanwhile
         await permit.deadline.wait_for_turn(self._transport.sleep(seconds))
 
+    async def _look_until_settled(
+        self, key: Hashable, found: Sequence[ExperienceGroup], permit: Permit
+    ) -> Sequence[ExperienceGroup]:
+        """Look again until the oldest that was found is so old that no older one can come to light."""
+        while found and (young_for := self._young_for(found[0])) > 0:
+            await self._wait(young_for, permit)
+            before, found = found[0], await self._look_again(key, permit)
+            if found and found[0].id == before.id:
+                break
+        return found
+
     async def _look_again(self, key: Hashable, permit: Permit) -> Sequence[ExperienceGroup]:
         found = await permit.deadline.wait_for_turn(self._looks.find_anew(key, gather=GATHER_SECOND_LOOKS))
         return found.groups
@@ -136,6 +146,11 @@ class Contest:
         if made is None or made.creation_date is None:
             return _SECOND
         return _SECOND - made.creation_date.microsecond / 1e6
+
+    def _young_for(self, group: ExperienceGroup) -> float:
+        """Return for how many seconds an older group may still come to light."""
+        age = self._age_of(group)
+        return self._transport.retry.settle_time + _SECOND - (0.0 if age is None else age)
 
     def _age_of(self, group: ExperienceGroup) -> float | None:
         """Return for how many seconds a group has been there at the least; None if nothing tells."""

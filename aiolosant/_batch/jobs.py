@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import attrs
+
 from .._http import codec
 from .._http.endpoint import GroupsEndpoint
 from .._validation import check_id
@@ -19,11 +21,11 @@ from ..errors import (
     OutcomeUnknownError,
     PermissionDeniedError,
 )
-from ..models import ExperienceGroup, NewExperienceGroup, differing, unfulfilled
+from ..models import ExperienceGroup, NewExperienceGroup, check_changes, differing, unfulfilled
 from .exactly_once import ExactlyOnce
 from .lookup import MOST_KEYS
 from .outcome import BatchReport, Outcome
-from .readings import Reading, Readings
+from .readings import Premise, Reading, Readings
 from .workers import GaveUp, Item, Permit
 
 _WAITING = 5_000  # items that wait for their second look
@@ -207,8 +209,10 @@ class UpdateMany(_GroupJob):
                 changes = codec.to_changes(_returned(function(group)))
                 if not changes:
                     return group
-                check = functools.partial(self._check_unchanged, reading, group, changes, permit)
-                request = self._endpoint.update_request(group.id, changes, check)
+                changes = check_changes(changes)
+                check = functools.partial(_check_unchanged, group, changes)
+                premise = Premise(self._readings, attrs.evolve(reading, group=group), permit, check)
+                request = self._endpoint.update_request(group.id, changes, premise, premise.is_news)
             except Exception as error:
                 raise _FunctionError(error) from error
             try:
@@ -220,17 +224,13 @@ class UpdateMany(_GroupJob):
                     raise OutcomeUnknownError("it may have been done, and somebody has changed it since") from None
                 reading = news.reading  # and decide anew
 
-    async def _check_unchanged(
-        self, reading: Reading, before: ExperienceGroup, changes: Mapping[str, Any], permit: Permit
-    ) -> None:
-        """Raise what has become of a group, if it is not what its changes were made for: before they are resent."""
-        again = await self._readings.read_again(before.id, reading, permit)
-        if again is reading:
-            return
-        if again.group is None or differing(before, again.group):
-            if again.group is not None and not unfulfilled(again.group, changes):
-                raise _DoneError(again.group)
-            raise _ReadAgainError(again)
+
+def _check_unchanged(before: ExperienceGroup, changes: Mapping[str, Any], again: Reading) -> None:
+    """Raise what has become of a group, if it is not what its changes were made for."""
+    if again.group is None or differing(before, again.group):
+        if again.group is not None and not unfulfilled(again.group, changes):
+            raise _DoneError(again.group)
+        raise _ReadAgainError(again)
 
 
 class DeleteMany(_GroupJob):

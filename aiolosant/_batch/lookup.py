@@ -124,6 +124,8 @@ class Lookups(Generic[K, V]):
             old = [key for key, answer in self._answers.items() if self._is_older(answer, soon)]
         room = max(0, MOST_KEYS - len(self._due))
         for key in [*old, *itertools.islice(self._expected, room)][:room]:
+            if key in self._due:
+                continue
             self._due[key] = self._answers[key] = loop.create_future()
             self._expected.pop(key, None)
         due, self._due = self._due, {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -34,8 +34,6 @@ class Readings:
     """
 
     def __init__(self, endpoint: GroupsEndpoint) -> None:
-        self._throttle = endpoint.transport.throttle
-
         async def read(group_ids: Sequence[str]) -> dict[str, Reading]:
             now = asyncio.get_running_loop().time()
             found = await endpoint.find_by_ids(group_ids)
@@ -55,17 +53,47 @@ class Readings:
         """Return a group as it was read a moment ago, or is read now."""
         return await permit.deadline.wait_for_turn(self._lookups.find(group_id.lower()))
 
-    async def read_again(self, group_id: str, before: Reading, permit: Permit) -> Reading:
-        """Return what is known before a change is sent again: an earlier reading, as long as that is news.
-
-        What was refused was surely not done; after any other failure the group is read anew.
-        """
-        # As old as it will be when the change is sent.
-        age = asyncio.get_running_loop().time() + self._throttle.pause_left - before.time
-        if not permit.sent.in_doubt and age <= self._lookups.max_age():
-            return before
+    async def read_anew(self, group_id: str) -> Reading:
+        """Return a group as it is read now."""
         return await self._lookups.find_anew(group_id.lower())
+
+    def is_news(self, reading: Reading) -> bool:
+        """Whether a reading may still be relied on."""
+        return asyncio.get_running_loop().time() - reading.time <= self._lookups.max_age()
 
     def close(self) -> None:
         """Read nothing more."""
         self._lookups.close()
+
+
+class Premise:
+    """The reading that a change rests on, kept up to date until the change is sent.
+
+    It is awaited before a change is sent again, or after its turn has come too late.
+
+    Args:
+        readings: Reads the group.
+        reading: What was read.
+        permit: Knows whether the change may have been made already.
+        check: Called with what was read anew; what it raises ends the change.
+    """
+
+    def __init__(
+        self, readings: Readings, reading: Reading, permit: Permit, check: Callable[[Reading], object]
+    ) -> None:
+        self._readings = readings
+        self._reading = reading
+        self._permit = permit
+        self._check = check
+
+    def is_news(self) -> bool:
+        """Whether the reading may still be relied on."""
+        return self._readings.is_news(self._reading)
+
+    async def __call__(self) -> None:
+        """Read the group again, unless that is of no use: what was refused was surely not done."""
+        group = self._reading.group
+        if group is None or (not self._permit.sent.in_doubt and self.is_news()):
+            return
+        self._reading = await self._readings.read_anew(group.id)
+        self._check(self._reading)

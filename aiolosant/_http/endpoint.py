@@ -108,6 +108,7 @@ class GroupsEndpoint:
         group_id: str,
         changes: Mapping[str, Any],
         precondition: Callable[[], Awaitable[object]] | None = None,
+        is_news: Callable[[], bool] | None = None,
     ) -> Request[ExperienceGroup]:
         """Check the changes to a group, and return the request that makes them."""
         path = self._group_path(group_id)
@@ -118,6 +119,7 @@ class GroupsEndpoint:
             decode=codec.decode_group,
             body=body,
             precondition=precondition,
+            is_news=is_news,
             urgent=precondition is not None,
         )
 
@@ -127,6 +129,7 @@ class GroupsEndpoint:
         deadline: Deadline,
         sent: Sent | None = None,
         precondition: Callable[[], Awaitable[object]] | None = None,
+        is_news: Callable[[], bool] | None = None,
     ) -> None:
         """Delete a group. If an earlier attempt of this call may have deleted it, it is no error that it is gone."""
         sent = Sent() if sent is None else sent
@@ -135,6 +138,7 @@ class GroupsEndpoint:
             path=self._group_path(group_id),
             decode=codec.decode_success,
             precondition=precondition,
+            is_news=is_news,
             urgent=precondition is not None,
         )
         try:

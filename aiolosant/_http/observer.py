@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -83,5 +84,5 @@ class Observer:
             return
         try:
             self._on_event(event)
-        except Exception:
+        except (Exception, asyncio.CancelledError):  # which would cancel whoever has just sent a request
             logger.exception("on_event raised")

@@ -28,6 +28,8 @@ class Request(Generic[T]):
         idempotent: Whether sending it twice has the same effect as sending it once; see https://www.rfc-editor.org/rfc/rfc9110#name-idempotent-methods.
         precondition: Awaited before each retry: what the request rests on was true when it was first sent, and may be
             out of date by then. What it raises ends the call.
+        is_news: Whether what the request rests on is still news, asked when its turn has come; if it is not, the
+            precondition is awaited first. None if it always is.
         urgent: Whether it goes before all that wait for the server's pace, because what it rests on was read a moment
             ago.
     """
@@ -39,4 +41,5 @@ class Request(Generic[T]):
     body: bytes | None = None
     idempotent: bool = True
     precondition: Callable[[], Awaitable[object]] | None = None
+    is_news: Callable[[], bool] | None = None
     urgent: bool = False

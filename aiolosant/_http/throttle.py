@@ -72,12 +72,6 @@ class Throttle:
         self._pace.pause(self._tick(), seconds)
 
     @property
-    def pause_left(self) -> float:
-        """Seconds until anything may start, as far as that is known."""
-        delay = self._pace.delay(asyncio.get_running_loop().time())
-        return delay if delay < math.inf else 0.0
-
-    @property
     def waiting(self) -> int:
         """How many requests wait for their turn."""
         return len(self._waiters) + len(self._background)

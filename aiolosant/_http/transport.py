@@ -184,8 +184,11 @@ class Transport:
             if self._auth.known is None:
                 await self._wait_for_token(deadline, self._auth.token())
             response, token = await self._attempt(request, deadline, sent, urgent=urgent)
-            if response is None:  # the token was being renewed when its turn came
+            if response is None:  # the token was being renewed when its turn came, or its news had become old
                 await asyncio.sleep(0)
+                if request.precondition is not None and request.is_news is not None and not request.is_news():
+                    await deadline.wait_for_turn(request.precondition())
+                    urgent = True
                 continue
             if response.error is None:
                 return response
@@ -261,7 +264,7 @@ class Transport:
             if request.body is not None:
                 await look()
             token = self._auth.known
-            if token is None:
+            if token is None or (request.is_news is not None and not request.is_news()):
                 return None, None
             lease = self._connections.lend(is_create=not request.idempotent)
             try:

@@ -11,7 +11,7 @@ from .._batch.batch import Outcomes
 from .._batch.exactly_once import ExactlyOnce
 from .._batch.jobs import FATAL, look_ahead
 from .._batch.lookup import GATHER
-from .._batch.readings import Reading, Readings
+from .._batch.readings import Premise, Reading, Readings
 from .._batch.workers import GaveUp, Item, Permit, Workers
 from .._http.endpoint import GroupsEndpoint
 from .._validation import check_range
@@ -206,10 +206,12 @@ class _ApplyJob:
         now = _checked_unchanged(change, fields, reading)
         if now is None:
             raise _StaleError("somebody has deleted the group since the plan was made")
-        if not _other_than_wanted(change, fields, now):
+        # Only what is still to be done: others may have added to the rest.
+        needed = {name: fields[name] for name in _other_than_wanted(change, fields, now)}
+        if not needed:
             return now, False
-        check = functools.partial(self._check_again, change, fields, reading, permit)
-        request = self._endpoint.update_request(now.id, fields, check)
+        premise = Premise(self._readings, reading, permit, functools.partial(_checked_unchanged, change, fields))
+        request = self._endpoint.update_request(now.id, needed, premise, premise.is_news)
         try:
             return await self._transport.call(request, permit.deadline, permit.sent), True
         except NotFoundError:
@@ -220,9 +222,10 @@ class _ApplyJob:
         now = _checked_unchanged(step.change, {}, reading)
         if now is None:
             return None, False
-        check = functools.partial(self._check_again, step.change, {}, reading, permit)
+        check = functools.partial(_checked_unchanged, step.change, {})
+        premise = Premise(self._readings, reading, permit, check)
         try:
-            await self._endpoint.delete(now.id, permit.deadline, permit.sent, check)
+            await self._endpoint.delete(now.id, permit.deadline, permit.sent, premise, premise.is_news)
         except NotFoundError:
             return None, False
         return None, True
@@ -231,12 +234,6 @@ class _ApplyJob:
         if change.group_id is None:
             raise TypeError(f"{change.action} of a plan without the group that it is about")
         return await self._readings.read(change.group_id, permit)
-
-    async def _check_again(self, change: Change, fields: Mapping[str, Any], before: Reading, permit: Permit) -> None:
-        """Check a group before its change is sent again."""
-        if change.group_id is not None:
-            again = await self._readings.read_again(change.group_id, before, permit)
-            _checked_unchanged(change, fields, again)
 
 
 def _checked_unchanged(change: Change, fields: Mapping[str, Any], reading: Reading) -> ExperienceGroup | None:
