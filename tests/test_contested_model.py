@@ -103,7 +103,8 @@ class Client:
     def start_task(self, coroutine: Any) -> asyncio.Task[Any]:
         return asyncio.get_running_loop().create_task(coroutine)
 
-    def seconds_for(self, _requests: int) -> float:
+    @property
+    def seconds_of_news(self) -> float:
         return 0.0
 
 

@@ -1,6 +1,7 @@
 """Members and tags: nobody's are lost, whoever adds and removes at the same time. Counted on the server's side."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from aiolosant import (
     RetryPolicy,
     ServerError,
 )
+from aiolosant._batch.members import GroupEditors, tag_wishes
 from aiolosant.emulator import Emulator, Fault, RequestRecord
+from aiolosant.groups import parts_of
 
 from .conftest import client_of
 
@@ -280,3 +283,98 @@ async def test_what_cannot_be_is_refused_before_anything_is_sent(
         await call(losant.experience_groups)
     assert not isinstance(caught.value, LosantError)
     assert emulator.requests == []
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "refused"])
+async def test_what_contradicts_an_earlier_call_and_comes_to_nothing_undoes_nothing(
+    emulator: Emulator, group: str, ends: str
+) -> None:
+    """The earlier one waits for what becomes of the later."""
+    emulator.update_group(group, {"experienceUserIds": [user(2)]})
+    emulator.latency = 0.02
+
+    def refuse(request: RequestRecord) -> None:
+        if request.method == "PATCH" and user(9).encode() in request.body:
+            raise ValueError("this user is locked")
+
+    emulator.before_request = refuse
+    async with client_of(emulator, retry=QUICK) as losant:
+        groups = losant.experience_groups
+        adding = asyncio.create_task(groups.add_members(group, experience_user_ids=[user(1)]))
+        removing = asyncio.create_task(groups.remove_members(group, experience_user_ids=[user(2)]))
+        await asyncio.sleep(0)
+        if ends == "cancelled":
+            later = [
+                asyncio.create_task(groups.remove_members(group, experience_user_ids=[user(1)])),
+                asyncio.create_task(groups.add_members(group, experience_user_ids=[user(2)])),
+            ]
+            await asyncio.sleep(0)
+            for one in later:
+                one.cancel()
+        else:
+            later = [asyncio.create_task(groups.add_members(group, experience_user_ids=[user(2), user(9)]))]
+        await asyncio.wait(later)
+        assert user(1) in (await adding).experience_user_ids
+        await removing
+    assert users_of(emulator) == {user(1)}
+
+
+async def test_a_write_that_was_left_on_the_wire_is_waited_for(emulator: Emulator, group: str) -> None:
+    """Whoever removes what a cancelled call was about to add removes it, however late that lands."""
+    emulator.lateness = 0.05
+    async with client_of(emulator, retry=QUICK) as losant:
+        groups = losant.experience_groups
+        emulator.inject(Fault.LATE_WRITE, method="PATCH")
+        adding = asyncio.create_task(groups.add_members(group, experience_user_ids=[user(1)]))
+        while not patches(emulator):
+            await asyncio.sleep(0.001)
+        adding.cancel()
+        await asyncio.wait({adding})
+        await groups.remove_members(group, experience_user_ids=[user(1)])
+        await asyncio.sleep(0.1)
+    assert users_of(emulator) == set()
+
+
+async def test_a_write_that_fails_fails_nobody_who_waits_for_the_second_look(emulator: Emulator, group: str) -> None:
+    """It was written, and is looked at again all the same."""
+    async with client_of(emulator, retry=RetryPolicy(first_delay=0.01, settle_time=0.3, max_attempts=2)) as losant:
+        groups = losant.experience_groups
+        written = asyncio.create_task(groups.add_members(group, experience_user_ids=[user(1)]))
+        while not users_of(emulator):
+            await asyncio.sleep(0.001)
+        emulator.inject(Fault.SERVER_ERROR, times=None, method="PATCH")
+        with pytest.raises(ServerError):
+            await groups.add_members(group, experience_user_ids=[user(2)])
+        assert (await written).experience_user_ids == (user(1),)
+
+
+async def test_nothing_is_kept_of_groups_that_nobody_edits(emulator: Emulator) -> None:
+    """A service that runs for months edits many."""
+    editors = GroupEditors()
+    async with client_of(emulator, retry=QUICK) as losant:
+        endpoint, _ = parts_of(losant.experience_groups)
+        ids = list(emulator.create_groups([{"name": f"{n}"} for n in range(20)]).values())
+        await asyncio.gather(*(editors.edit(endpoint, one, tag_wishes({"a": "1"})) for one in ids))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        gc.collect()
+        assert len(editors) == 0
+
+
+async def test_news_that_has_become_old_is_not_written_on(emulator: Emulator, group: str) -> None:
+    """A pause that somebody else was asked for comes between the reading and the write, and so does a change."""
+    emulator.latency, emulator.retry_after = 0.1, 2
+    emulator.inject(Fault.TOO_MANY_REQUESTS, path="*/groups")
+    async with client_of(emulator, retry=QUICK) as losant:
+        groups = losant.experience_groups
+        counting = asyncio.create_task(groups.list().count())
+        while not emulator.requests:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.03)
+        editing = asyncio.create_task(groups.add_members(group, device_ids=[user(1)]))
+        while len(emulator.requests) < 2 or not emulator.requests[1].status:
+            await asyncio.sleep(0.001)
+        emulator.update_group(group, {"deviceIds": [user(7)]})
+        await asyncio.gather(editing, counting)
+    assert set(emulator.groups()[0]["deviceIds"]) == {user(1), user(7)}
+    assert patches(emulator) == 1

@@ -18,10 +18,6 @@ V = TypeVar("V")
 
 MOST_KEYS = 100
 """How many keys one query can hold: the published schema's limit of a list in a query."""
-# An answer is valid for so many seconds, or for the time that so many requests take at the server's pace if that is
-# longer: otherwise a slow server would get mostly lookups.
-_MAX_AGE = 1.0
-_MAX_AGE_IN_REQUESTS = 20
 GATHER = 0.01
 """Seconds that the lookup of a batch waits for an asynchronous input to give more keys to share it with."""
 GATHER_SETTLING = 0.1
@@ -74,7 +70,7 @@ class Lookups(Generic[K, V]):
             LosantError: The query failed, for all that shared it.
         """
         answer = self._answers.get(key)
-        if answer is None or self._is_older(answer, self.max_age()):
+        if answer is None or self._is_older(answer, self._transport.throttle.seconds_of_news):
             answer = self._ask(key, self._gather)
         return await self._result(key, answer)
 
@@ -120,7 +116,7 @@ class Lookups(Generic[K, V]):
         # Keys that will be asked for go along: first those whose answers will soon be too old, then those without any.
         loop, old = asyncio.get_running_loop(), []
         if len(self._answers) > len(self._due):
-            soon = self.max_age() / 2
+            soon = self._transport.throttle.seconds_of_news / 2
             old = [key for key, answer in self._answers.items() if self._is_older(answer, soon)]
         room = max(0, MOST_KEYS - len(self._due))
         for key in [*old, *itertools.islice(self._expected, room)][:room]:
@@ -157,10 +153,6 @@ class Lookups(Generic[K, V]):
 
     def _is_older(self, answer: asyncio.Future[_Answer[V]], seconds: float) -> bool:
         return answer.done() and asyncio.get_running_loop().time() - answer.result().time > seconds
-
-    def max_age(self) -> float:
-        """Return for how many seconds an answer may be relied on."""
-        return max(_MAX_AGE, self._transport.throttle.seconds_for(_MAX_AGE_IN_REQUESTS))
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

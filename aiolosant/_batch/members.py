@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import math
 import random
+import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,7 +22,7 @@ from .._http.deadline import Deadline
 from .._http.endpoint import GroupsEndpoint
 from .._http.transport import Sent, Transport
 from .._validation import check_id, check_items
-from ..errors import BadRequestError, ConfigurationError, RequestTimeoutError
+from ..errors import BadRequestError, ConfigurationError, LosantError, RequestTimeoutError
 from ..models import ExperienceGroup
 
 Wish = tuple[str, str]
@@ -40,8 +42,9 @@ class Edit:
 
     Attributes:
         wishes: The value that each item is to have: True and False for members; the text of a tag, or None for no tag.
+            Those that a later edit has undone are taken out.
         done: The group as it was read when all was as it was wanted.
-        was_sent: Whether it may have been written.
+        was_sent: Whether it may have been written without a response that says so.
         look_at: When a reading must find it, on the event loop's clock; None before it was written.
         missing: What the last reading did not have as it is wanted; all of it before the first.
     """
@@ -65,8 +68,9 @@ class GroupEditors:
     """The edits of one client, by group; a group without any is forgotten."""
 
     def __init__(self) -> None:
-        # By their transport too, since clients that share all else may have other times and retries.
-        self._editors: dict[tuple[Transport, str], _Editor] = {}
+        # By their transport too, since clients that share all else may have other times and retries. An editor lives as
+        # long as a call waits for it, or its task works.
+        self._editors: weakref.WeakValueDictionary[tuple[Transport, str], _Editor] = weakref.WeakValueDictionary()
 
     async def edit(self, endpoint: GroupsEndpoint, group_id: str, wishes: Mapping[Wish, Any]) -> ExperienceGroup:
         """Let a group have its items as they are wanted; returns it as it was read then.
@@ -85,7 +89,7 @@ class GroupEditors:
                 f"{transport.retry.settle_time:g}; allow more with with_options(timeout=)"
             )
         deadline = Deadline(transport.timeout)
-        key = endpoint.transport, f"{endpoint.path}/{group_id}".lower()
+        key = transport, f"{endpoint.path}/{group_id}".lower()
         editor = self._editors.get(key)
         if editor is None:
             editor = self._editors[key] = _Editor(endpoint, group_id)
@@ -99,8 +103,9 @@ class GroupEditors:
             raise late from None
         finally:
             editor.remove(edit)
-            if editor.is_idle and self._editors.get(key) is editor:
-                del self._editors[key]
+
+    def __len__(self) -> int:
+        return len(self._editors)
 
 
 def member_wishes(items: Mapping[str, Iterable[str]], *, present: bool) -> dict[Wish, Any]:
@@ -138,34 +143,23 @@ class _Editor:
         self._task: asyncio.Task[None] | None = None
         self._at_most = _UNLIMITED  # edits to write at a time
         self._failures = 0  # of writes, one after the other
+        self._doubt_until = -math.inf  # until when a write whose response was lost may still land
         self.writes = 0
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is no edit."""
-        return not self._edits
-
     def add(self, wishes: Mapping[Wish, Any]) -> Edit:
-        """Take an edit. Where it contradicts earlier ones, it takes their place."""
-        for earlier in self._edits:
-            for wish, value in wishes.items():
-                if earlier.wishes.get(wish, value) != value:
-                    del earlier.wishes[wish]
+        """Take an edit. Where it contradicts earlier ones, they wait for what becomes of it."""
         edit = Edit(dict(wishes), asyncio.get_running_loop().create_future(), missing=list(wishes))
         self._edits.append(edit)
         self._has_news.set()
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = self._transport.start_task(self._work())
             self._transport.at_close.add(self._client_closes)
         return edit
 
     def remove(self, edit: Edit) -> None:
-        """Forget an edit that is done, or that nobody waits for any more."""
+        """Forget an edit that is done, or that nobody waits for any more. A write on the wire comes to its end."""
         self._edits.remove(edit)
-        if not self._edits and self._task is not None:
-            self._task.cancel()
-            self._task = None
-            self._transport.at_close.discard(self._client_closes)
+        self._has_news.set()
 
     def _client_closes(self) -> None:
         self._fail(self._edits, ConfigurationError("the client was closed"))
@@ -173,72 +167,107 @@ class _Editor:
             self._task.cancel()
 
     async def _work(self) -> None:
-        while True:
-            await self._wait_for_work()
-            try:
-                await self._read_and_write()
-            except Exception as error:  # noqa: BLE001 - raised by all that wait
-                self._fail(self._edits, error)
-            # Those that are done go first; and what failed is not tried again at once.
-            retry = self._transport.retry
-            longest = min(retry.max_delay, retry.first_delay * 2 ** (self._failures - 1)) if self._failures else 0.0
-            await self._transport.sleep(longest * random.random())  # noqa: S311 - no secret
+        try:
+            while await self._wait_for_work():
+                asked = self._pending()
+                try:
+                    await self._read_and_write()
+                except Exception as error:  # noqa: BLE001 - raised by all that have asked for this reading
+                    self._fail(asked, error)
+                # Those that are done go first; and what failed is not tried again at once.
+                retry = self._transport.retry
+                longest = min(retry.max_delay, retry.first_delay * 2 ** (self._failures - 1)) if self._failures else 0.0
+                await self._transport.sleep(longest * random.random())  # noqa: S311 - no secret
+        finally:
+            self._transport.at_close.discard(self._client_closes)
 
-    async def _wait_for_work(self) -> None:
-        """Wait until there is an edit that was not written, or one that is due for its look."""
+    async def _wait_for_work(self) -> bool:
+        """Wait until an edit is to be written or is due for its look; False when there is nothing more to do."""
         while True:
             self._has_news.clear()
-            due = [edit.look_at or 0.0 for edit in self._edits if not edit.done.done()]
-            if due and min(due) <= asyncio.get_running_loop().time():
-                return
+            now = asyncio.get_running_loop().time()
+            # What waits for a later edit to end has nothing to do by itself.
+            due = [edit.look_at or 0.0 for edit, overruled in self._with_overruled() if not overruled]
+            if due and min(due) <= now:
+                return True
+            if not self._edits and now >= self._doubt_until:
+                return False
+            until = min(due, default=self._doubt_until if not self._edits else None)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(min(due, default=None)):
+                async with asyncio.timeout_at(until):
                     await self._has_news.wait()
+
+    def _pending(self) -> list[Edit]:
+        return [edit for edit in self._edits if not edit.done.done()]
+
+    def _with_overruled(self) -> list[tuple[Edit, set[Wish]]]:
+        """Return the edits that are not done, the latest first, with the wishes that later ones contradict."""
+        later: dict[Wish, Any] = {}
+        edits = []
+        for edit in reversed(self._pending()):
+            edits.append((edit, {wish for wish, value in edit.wishes.items() if later.get(wish, value) != value}))
+            later = edit.wishes | later
+        return edits
 
     async def _read_and_write(self) -> None:
         asked = asyncio.get_running_loop().time()
         group = await self._endpoint.get(self._group_id, Deadline(self._transport.timeout))
         items = _Items(group)
         missing: list[Edit] = []
-        for edit in self._edits:
-            if edit.done.done():
-                continue
-            edit.missing = items.lacking(edit.wishes)
+        for edit, overruled in self._with_overruled():
+            edit.missing = [wish for wish in items.lacking(edit.wishes) if wish not in overruled]
             if edit.missing:
                 missing.append(edit)
-            elif edit.was_sent and edit.look_at is None:
-                edit.look_at = self._next_look()
-            elif edit.look_at is None or edit.look_at <= asked:
-                edit.done.set_result(group)
+            elif edit.look_at is None and (edit.was_sent or asked < self._doubt_until):
+                edit.look_at = max(self._next_look(), self._doubt_until)
+            elif not overruled and (edit.look_at is None or edit.look_at <= asked):
+                self._end(edit, group)
         if missing:
-            await self._write(items, missing[: self._at_most])
+            await self._write(items, missing[: -self._at_most - 1 : -1], asked)
 
-    async def _write(self, items: _Items, edits: list[Edit]) -> None:
-        sent = Sent()
+    def _end(self, edit: Edit, group: ExperienceGroup) -> None:
+        """Let an edit be done: what it contradicts of earlier ones is undone for good."""
+        edit.done.set_result(group)
+        for earlier in self._edits[: self._edits.index(edit)]:
+            for wish, value in edit.wishes.items():
+                if earlier.wishes.get(wish, value) != value:
+                    del earlier.wishes[wish]
+                    self._has_news.set()
+
+    async def _write(self, items: _Items, edits: list[Edit], asked: float) -> None:
+        sent, loop = Sent(), asyncio.get_running_loop()
+
+        def is_news() -> bool:
+            return loop.time() - asked <= self._transport.throttle.seconds_of_news
+
         try:
             for edit in edits:
-                items.change(edit.wishes)
-            request = self._endpoint.update_request(self._group_id, items.changes, _read_again)
+                items.change({wish: edit.wishes[wish] for wish in edit.missing})
+            request = self._endpoint.update_request(self._group_id, items.changes, _read_again, is_news)
             await self._transport.call(request, Deadline(self._transport.timeout), sent)
         except _ReadAgainError:
             # What others write meanwhile must not be overwritten: before it is sent again, the group is read again.
-            for edit in edits:
-                edit.was_sent, edit.look_at = edit.was_sent or sent.in_doubt, None
-            if not sent.refusals:  # a 429 proves nothing about the write
-                self._failures += 1
+            self._failures += sent.attempts > sent.refusals  # a 429 proves nothing about the write
             if self._failures >= self._transport.retry.max_attempts and sent.error is not None:
                 sent.error.locate("PATCH", request.path, self._failures)
-                raise sent.error from None
+                self._fail(edits, sent.error)
         except (BadRequestError, ValueError) as error:
             if len(edits) == 1:
                 self._fail(edits, error)
             self._at_most = max(1, len(edits) // 2)  # perhaps one of them alone is refused
+        except LosantError as error:
+            self._fail(edits, error)
         else:
             self._failures, self._at_most = 0, min(_UNLIMITED, 2 * self._at_most)
+            look_at = self._next_look()  # one for all, so that they share a reading
             for edit in edits:
-                edit.was_sent, edit.look_at = True, self._next_look()
+                edit.look_at = look_at
         finally:
             self.writes += sent.attempts
+            for edit in edits:
+                edit.was_sent |= sent.in_doubt
+            if sent.in_doubt:
+                self._doubt_until = loop.time() + self._transport.retry.settle_time
 
     def _next_look(self) -> float:
         late = 1 + _JITTER * random.random()  # noqa: S311 - no secret

@@ -34,6 +34,8 @@ class Readings:
     """
 
     def __init__(self, endpoint: GroupsEndpoint) -> None:
+        self._throttle = endpoint.transport.throttle
+
         async def read(group_ids: Sequence[str]) -> dict[str, Reading]:
             now = asyncio.get_running_loop().time()
             found = await endpoint.find_by_ids(group_ids)
@@ -59,7 +61,7 @@ class Readings:
 
     def is_news(self, reading: Reading) -> bool:
         """Whether a reading may still be relied on."""
-        return asyncio.get_running_loop().time() - reading.time <= self._lookups.max_age()
+        return asyncio.get_running_loop().time() - reading.time <= self._throttle.seconds_of_news
 
     def close(self) -> None:
         """Read nothing more."""

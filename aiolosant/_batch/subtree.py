@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from .._http.endpoint import GroupsEndpoint
 from ..errors import TransportError
 from ..models import ExperienceGroup
 from .batch import Batch
+from .lookup import MOST_KEYS
 
 # How often to look for what others have put below the group meanwhile, and for deletes that a list does not show yet.
 _MOST_LOOKS = 10
@@ -37,17 +38,21 @@ async def delete_subtree(
             raise TransportError(f"after {looks} looks {what}; nothing above them was deleted", path=endpoint.path)
         if not left:  # a list may show what was deleted for a while
             await endpoint.transport.sleep(endpoint.transport.retry.settle_time)
-        for level in _levels(left):
-            async with delete_many(level) as outcomes:
+        for some in _in_order(left):
+            # Whoever moves a group out of the tree meanwhile keeps it.
+            still = await endpoint.find_all({"$and": [{"ancestorId": group_id}, {"id": {"$in": some}}]})
+            async with delete_many([group.id for group in still]) as outcomes:
                 async for outcome in outcomes:
                     if outcome.error is not None:
                         raise outcome.error
-            deleted.update(level)
+            deleted.update(some)
 
 
-def _levels(groups: Iterable[ExperienceGroup]) -> list[list[str]]:
-    """The ids of groups that are equally deep, the deepest first."""
+def _in_order(groups: Iterable[ExperienceGroup]) -> Iterator[list[str]]:
+    """Yield the ids of groups that are equally deep, the deepest first, as many at a time as one query can hold."""
     by_depth: defaultdict[int, list[str]] = defaultdict(list)
     for group in groups:
         by_depth[len(group.ancestor_ids)].append(group.id)
-    return [by_depth[depth] for depth in sorted(by_depth, reverse=True)]
+    for depth in sorted(by_depth, reverse=True):
+        for start in range(0, len(by_depth[depth]), MOST_KEYS):
+            yield by_depth[depth][start : start + MOST_KEYS]

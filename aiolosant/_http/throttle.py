@@ -14,6 +14,9 @@ from ..errors import ConfigurationError, LosantError, TransportError
 from .deadline import Deadline
 from .pace import Pace
 
+_NEWS = 1.0  # seconds
+_NEWS_IN_REQUESTS = 20
+
 
 class Throttle:
     """The pace of all calls of one client: first come, first served, but for what is urgent.
@@ -52,9 +55,13 @@ class Throttle:
         self._pace.start(now)
         return now
 
-    def seconds_for(self, requests: int) -> float:
-        """Return about how long so many requests take, given their duration and the limit that was found."""
-        return requests * self._pace.seconds_a_request
+    @property
+    def seconds_of_news(self) -> float:
+        """For how many seconds what was read may be relied on, be it that something is there or that it is not.
+
+        If twenty requests take longer at the server's pace, so long: otherwise it would get mostly readings.
+        """
+        return max(_NEWS, _NEWS_IN_REQUESTS * self._pace.seconds_a_request)
 
     @contextlib.contextmanager
     def backing_off(self) -> Iterator[None]:

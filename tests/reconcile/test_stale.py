@@ -12,7 +12,7 @@ from aiolosant import (
     by_name,
     by_tag,
 )
-from aiolosant._batch import lookup
+from aiolosant._http import throttle
 from aiolosant.emulator import Emulator, Fault, RequestRecord
 from aiolosant.identity import MatchBy
 
@@ -165,7 +165,7 @@ async def test_what_another_client_creates_during_an_apply_is_found(
     emulator: Emulator, losant: LosantClient, by: MatchBy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lookup is no older than a moment when its group is sent, however long the apply takes."""
-    monkeypatch.setattr(lookup, "_MAX_AGE", 0.05)
+    monkeypatch.setattr(throttle, "_NEWS", 0.05)
     records = [{"name": f"{n:03}", "groupTags": {TAG: f"{n:03}"}} for n in range(120)]
     plan = await make_plan(losant, records, by)
     emulator.latency = 0.01
