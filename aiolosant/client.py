@@ -128,13 +128,16 @@ class LosantClient:
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
-        """A client from LOSANT_API_TOKEN, LOSANT_APPLICATION_ID and LOSANT_API_URL; the last two may be missing.
+        """A client from LOSANT_API_TOKEN, LOSANT_APPLICATION_ID, LOSANT_API_URL and LOSANT_SETTLE_TIME.
+
+        All but the token may be missing. LOSANT_SETTLE_TIME is the `settle_time` of the `RetryPolicy`, in seconds.
 
         Args:
             overrides: Arguments of `LosantClient`, which win over the environment.
 
         Raises:
-            ConfigurationError: There is no token; or as `LosantClient` itself, as are TypeError and ValueError.
+            ConfigurationError: There is no token, or LOSANT_SETTLE_TIME is no number of seconds; or as `LosantClient`
+                itself, as are TypeError and ValueError.
         """
         found = {
             "token": os.environ.get("LOSANT_API_TOKEN"),
@@ -142,6 +145,8 @@ class LosantClient:
             "base_url": os.environ.get("LOSANT_API_URL"),
         }
         arguments: dict[str, Any] = {name: value for name, value in found.items() if value} | overrides
+        if (settle_time := os.environ.get("LOSANT_SETTLE_TIME")) and "retry" not in arguments:
+            arguments["retry"] = RetryPolicy(settle_time=_seconds_of("LOSANT_SETTLE_TIME", settle_time))
         if "token" not in arguments:
             raise ConfigurationError("no token; set LOSANT_API_TOKEN or pass token=")
         try:
@@ -332,6 +337,16 @@ class Application:
 
     def __repr__(self) -> str:
         return f"<Application {self.id}>"
+
+
+def _seconds_of(name: str, text: str) -> float:
+    """Return what a variable of the environment says."""
+    try:
+        seconds = float(text)
+        check_seconds(name, seconds)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be a number of seconds, 0 or more, not {text!r}") from None
+    return seconds
 
 
 def _most_connections(session: aiohttp.ClientSession | None) -> int:

@@ -117,3 +117,20 @@ def test_a_proxy_that_is_none_is_told_at_once(monkeypatch: pytest.MonkeyPatch, p
     with pytest.raises(ConfigurationError, match="HTTP_PROXY") as caught:
         client("http://127.0.0.1:1")
     assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("0.5", 0.5), ("3", 3.0), ("soon", None), ("-1", None), ("nan", None)])
+async def test_the_settle_time_is_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, emulator: Emulator, text: str, wanted: float | None
+) -> None:
+    """As it was measured on one's own Losant; what is no number is told at once."""
+    monkeypatch.setenv("LOSANT_API_TOKEN", emulator.token)
+    monkeypatch.setenv("LOSANT_SETTLE_TIME", text)
+    if wanted is None:
+        with pytest.raises(ConfigurationError, match="LOSANT_SETTLE_TIME must be a number of seconds"):
+            LosantClient.from_env()
+        return
+    options = {"base_url": emulator.url, "application_id": emulator.application_id, "timeout": wanted}
+    async with LosantClient.from_env(**options) as losant:
+        with pytest.raises(ConfigurationError, match=f"settle_time, which is {wanted:g}"):
+            await losant.experience_groups.add_tags("f" * 24, {"a": "1"})

@@ -14,6 +14,7 @@ from aiolosant import (
     RetryPolicy,
     ServerError,
 )
+from aiolosant._http import throttle
 from aiolosant.emulator import Emulator, Fault, RequestRecord
 
 from .conftest import client_of
@@ -155,11 +156,12 @@ async def test_an_application_that_is_not_there_ends_a_batch(
     [(Fault.TOO_MANY_REQUESTS, "updated", "theirs, ours"), (Fault.CUT_BEFORE_WRITE, "unknown", "theirs")],
 )
 async def test_a_function_is_asked_again_when_somebody_was_faster(
-    emulator: Emulator, fault: Fault, status: str, name: str
+    emulator: Emulator, fault: Fault, status: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before a change is resent the group is read again; what may have been done is not done over somebody's change."""
     (group_id,) = seed(emulator, 1)
     emulator.inject(fault, method="PATCH")
+    monkeypatch.setattr(throttle, "_NEWS", 0.3)
     emulator.retry_after = 1  # after which the reading is no news any more
 
     def interfere(request: RequestRecord) -> None:

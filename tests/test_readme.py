@@ -36,6 +36,7 @@ def test_the_two_commands_are_as_promised() -> None:
 async def test_the_service_runs(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service signs a customer up once, however often it is asked, and shows the group."""
     set_environment(emulator, monkeypatch)
+    monkeypatch.setenv("LOSANT_SETTLE_TIME", "0.05")
     names: dict[str, Any] = {"__name__": "readme"}
     exec(BLOCKS["losant"], names)  # noqa: S102 - our own README
     async with TestClient(TestServer(names["service"]())) as client:

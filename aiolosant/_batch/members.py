@@ -223,7 +223,7 @@ class _Editor:
             elif not overruled and (edit.look_at is None or edit.look_at <= asked):
                 self._end(edit, group)
         if missing:
-            await self._write(items, missing[: -self._at_most - 1 : -1], asked)
+            await self._write(items, missing[: -self._at_most - 1 : -1])
 
     def _end(self, edit: Edit, group: ExperienceGroup) -> None:
         """Let an edit be done: what it contradicts of earlier ones is undone for good."""
@@ -234,11 +234,12 @@ class _Editor:
                     del earlier.wishes[wish]
                     self._has_news.set()
 
-    async def _write(self, items: _Items, edits: list[Edit], asked: float) -> None:
+    async def _write(self, items: _Items, edits: list[Edit]) -> None:
         sent, loop = Sent(), asyncio.get_running_loop()
+        read_at = loop.time()
 
         def is_news() -> bool:
-            return loop.time() - asked <= self._transport.throttle.seconds_of_news
+            return loop.time() - read_at <= self._transport.throttle.seconds_of_news
 
         try:
             for edit in edits:

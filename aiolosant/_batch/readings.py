@@ -19,7 +19,7 @@ class Reading:
 
     Attributes:
         group: The group; None if it is not there.
-        time: When it was asked for, on the event loop's clock.
+        time: When it was answered, on the event loop's clock: the question may have waited for its turn.
     """
 
     group: ExperienceGroup | None
@@ -37,8 +37,8 @@ class Readings:
         self._throttle = endpoint.transport.throttle
 
         async def read(group_ids: Sequence[str]) -> dict[str, Reading]:
-            now = asyncio.get_running_loop().time()
             found = await endpoint.find_by_ids(group_ids)
+            now = asyncio.get_running_loop().time()
             return {group_id: Reading(group, now) for group_id, group in found.items()}
 
         self._lookups: Lookups[str, Reading] = Lookups(read, endpoint.transport, gather=GATHER)
@@ -59,9 +59,9 @@ class Readings:
         """Return a group as it is read now."""
         return await self._lookups.find_anew(group_id.lower())
 
-    def is_news(self, reading: Reading) -> bool:
-        """Whether a reading may still be relied on."""
-        return asyncio.get_running_loop().time() - reading.time <= self._throttle.seconds_of_news
+    def is_news(self, reading: Reading, *, times: int = 1) -> bool:
+        """Whether a reading is no older than so many times what may be relied on."""
+        return asyncio.get_running_loop().time() - reading.time <= times * self._throttle.seconds_of_news
 
     def close(self) -> None:
         """Read nothing more."""
@@ -89,13 +89,16 @@ class Premise:
         self._check = check
 
     def is_news(self) -> bool:
-        """Whether the reading may still be relied on."""
-        return self._readings.is_news(self._reading)
+        """Whether the change may be sent, now that its turn has come: the wait for that may take as long as news lasts.
+
+        Otherwise a slow server would get mostly readings.
+        """
+        return self._readings.is_news(self._reading, times=2)
 
     async def __call__(self) -> None:
         """Read the group again, unless that is of no use: what was refused was surely not done."""
         group = self._reading.group
-        if group is None or (not self._permit.sent.in_doubt and self.is_news()):
+        if group is None or (not self._permit.sent.in_doubt and self._readings.is_news(self._reading)):
             return
         self._reading = await self._readings.read_anew(group.id)
         self._check(self._reading)

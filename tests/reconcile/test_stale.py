@@ -106,7 +106,7 @@ async def test_what_vanishes_between_the_look_and_the_write(
     ],
 )
 async def test_what_is_changed_during_back_off_is_not_overwritten(
-    emulator: Emulator, method: str, fault: Fault, status: str
+    emulator: Emulator, method: str, fault: Fault, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change that has to be sent again is read again first: somebody may have changed the group meanwhile."""
     (ids,) = emulator.create_groups([{"id": "a", "name": "A"}]).values()
@@ -120,6 +120,7 @@ async def test_what_is_changed_during_back_off_is_not_overwritten(
     async with client_of(emulator, retry=RetryPolicy(first_delay=0.01)) as losant:
         plan = await make_plan(losant, records, by_name(), prune=True)
         emulator.inject(fault, method=method)
+        monkeypatch.setattr(throttle, "_NEWS", 0.3)
         emulator.retry_after = 1  # after which the reading is no news any more
         emulator.before_request = change
         (outcome,) = await carry_out(losant, plan)
