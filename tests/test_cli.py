@@ -86,7 +86,7 @@ def test_what_goes_wrong_is_one_line_and_a_code(exported: dict[str, str]) -> Non
     assert run("list", "--colour").returncode == 2
 
 
-@pytest.mark.parametrize("command", ["demo", "list", "tree", "export", "plan", "apply", "copy", "emulator"])
+@pytest.mark.parametrize("command", ["demo", "list", "tree", "export", "plan", "apply", "copy", "doctor", "emulator"])
 def test_every_command_has_an_example(command: str) -> None:
     """`--help` shows how the command is used."""
     result = CliRunner().invoke(app, [command, "--help"])

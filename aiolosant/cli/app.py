@@ -15,6 +15,7 @@ from aiolosant.reconcile import read_records
 
 from .console import run
 from .demo import run_demo
+from .doctor_command import run_doctor
 from .emulator_command import make_emulator, serve_emulator
 from .migrate_commands import run_apply, run_copy, run_plan
 from .read_commands import run_export, run_list, run_tree
@@ -225,6 +226,24 @@ def copy(
             dry_run=dry_run,
         )
     )
+
+
+@app.command()
+def doctor(
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Write as well: into a marked subtree that is removed again.")
+    ] = False,
+    yes: Yes = False,
+    application: Application = None,
+    as_json: Json = False,
+) -> None:
+    """Find out what holds of your Losant: what is assumed of it, and how long a write takes to show.
+
+    Reads only, unless --probe. What it prints holds no secret. Exit code 1: something is otherwise than assumed.
+
+    Example: aiolosant doctor --probe
+    """
+    run(run_doctor(application, probe=probe, yes=yes, as_json=as_json))
 
 
 @app.command()
