@@ -145,8 +145,8 @@ class LosantClient:
             "base_url": os.environ.get("LOSANT_API_URL"),
         }
         arguments: dict[str, Any] = {name: value for name, value in found.items() if value} | overrides
-        if (settle_time := os.environ.get("LOSANT_SETTLE_TIME")) and "retry" not in arguments:
-            arguments["retry"] = RetryPolicy(settle_time=_seconds_of("LOSANT_SETTLE_TIME", settle_time))
+        if "retry" not in arguments:
+            arguments["retry"] = retry_from_env()
         if "token" not in arguments:
             raise ConfigurationError("no token; set LOSANT_API_TOKEN or pass token=")
         try:
@@ -339,14 +339,19 @@ class Application:
         return f"<Application {self.id}>"
 
 
-def _seconds_of(name: str, text: str) -> float:
-    """Return what a variable of the environment says."""
+def retry_from_env(**others: Any) -> RetryPolicy:
+    """A policy whose `settle_time` is LOSANT_SETTLE_TIME, if that is set; `others` are its other arguments.
+
+    Raises:
+        ConfigurationError: LOSANT_SETTLE_TIME is no number of seconds.
+    """
+    text = os.environ.get("LOSANT_SETTLE_TIME")
+    if not text:
+        return RetryPolicy(**others)
     try:
-        seconds = float(text)
-        check_seconds(name, seconds)
+        return RetryPolicy(settle_time=float(text), **others)
     except ValueError:
-        raise ConfigurationError(f"{name} must be a number of seconds, 0 or more, not {text!r}") from None
-    return seconds
+        raise ConfigurationError(f"LOSANT_SETTLE_TIME must be a number of seconds, 0 or more, not {text!r}") from None
 
 
 def _most_connections(session: aiohttp.ClientSession | None) -> int:

@@ -204,6 +204,7 @@ def copy(
     prune: Prune = False,
     yes: Yes = False,
     concurrency: Concurrency = 16,
+    patience: Patience = "2m",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, as `plan` does.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -222,6 +223,7 @@ def copy(
             prune=prune,
             yes=yes,
             concurrency=concurrency,
+            patience=patience,
             as_json=as_json,
             dry_run=dry_run,
         )

@@ -9,13 +9,13 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from aiolosant import reconcile
 from aiolosant._http import codec
-from aiolosant._http.retry import RetryPolicy
-from aiolosant.client import LosantClient
+from aiolosant.client import LosantClient, retry_from_env
 from aiolosant.errors import ConfigurationError, LosantError
 from aiolosant.groups import ExperienceGroups
 from aiolosant.identity import ById, MatchBy, by_id, by_name, by_tag
@@ -77,7 +77,7 @@ async def run_apply(
 ) -> int:
     """Make it so; 1 if not everything went well."""
     identity, records = parsed_match_by(match_by), read_records(file)
-    retry = RetryPolicy(patience=parsed_time("--patience", patience))
+    retry = retry_from_env(patience=parsed_time("--patience", patience))
     async with client(application, retry=retry) as losant:
         groups = losant.experience_groups
         plan = await _plan(groups, records, identity, prune=prune)
@@ -143,7 +143,7 @@ async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency
     tally.sum_up()
     if why == "interrupted" and tally.unknown:
         typer.echo(f"aiolosant: waiting for what may still land of {tally.unknown:,}", err=True)
-        await asyncio.sleep(RetryPolicy().settle_time)  # so that the next run sees it
+        await asyncio.sleep(retry_from_env().settle_time)  # so that the next run sees it
     if left := len(plan.changes) - tally.well:
         typer.echo(f"aiolosant: {left:,} of {len(plan.changes):,} not done; to go on: {_again()}", err=True)
     if fatal is not None:
@@ -219,10 +219,12 @@ async def run_copy(
     prune: bool,
     yes: bool,
     concurrency: int,
+    patience: str,
     as_json: bool,
     dry_run: bool,
 ) -> int:
     """Make the groups of one application those of another."""
+    retry = retry_from_env(patience=parsed_time("--patience", patience))
     identity = parsed_match_by(match_by)
     if isinstance(identity, ById):
         raise ConfigurationError("--match-by must be name or tag:KEY: groups have other ids in another application")
@@ -230,10 +232,10 @@ async def run_copy(
         raise ConfigurationError("--from-application and --to-application are the same")
     chosen = _chosen(members)  # a file that cannot be read is told of before anything is
     from_token = os.environ.get("LOSANT_FROM_API_TOKEN")
-    overrides = {"token": from_token} if from_token else {}
+    overrides: dict[str, Any] = {"token": from_token} if from_token else {}
     async with (
-        LosantClient.from_env(application_id=source, **overrides) as losant,
-        LosantClient.from_env(application_id=target) as other,
+        LosantClient.from_env(application_id=source, retry=retry, **overrides) as losant,
+        LosantClient.from_env(application_id=target, retry=retry) as other,
     ):
         rows = [to_row(group) for group in await read_all(losant.experience_groups)]
         if members == "match":
