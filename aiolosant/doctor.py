@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import statistics
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
@@ -125,10 +126,10 @@ async def examine(losant: LosantClient) -> Report:
         return Finding("latency", "as assumed", f"a small request takes {statistics.median(seconds) * 1000:.0f} ms")
 
     async def clock() -> Finding:
-        ahead = transport.server_ahead
-        if ahead is None:
+        if transport.server_ahead is None:
             breaks = "contested creates wait for groups that have been there for long"
             return Finding("clock", "otherwise", "the server does not tell its time", breaks)
+        ahead = transport.server_ahead + asyncio.get_running_loop().time() - time.time()
         verdict: Verdict = "as assumed" if abs(ahead) < _WORST_CLOCK else "otherwise"
         words = f"the server's is {abs(ahead):.0f} seconds {'ahead of' if ahead > 0 else 'behind'} this machine's"
         return Finding("clock", verdict, words, "dates in logs differ; nothing of ours relies on this machine's clock")

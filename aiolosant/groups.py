@@ -17,6 +17,7 @@ from ._batch.workers import Permit, Workers
 from ._http.deadline import Deadline
 from ._http.endpoint import GroupsEndpoint
 from ._validation import check_batch, check_flag, check_id, check_items, check_tag_key
+from .errors import ConfigurationError
 from .group_reads import GroupReads
 from .identity import Identity
 from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, check_changes
@@ -58,6 +59,7 @@ class ExperienceGroups(GroupReads):
         Raises:
             OutcomeUnknownError: The request left, but nothing tells whether the group was made.
             DuplicateGroupError: There are several groups of which there must be one.
+            ConfigurationError: The client's `timeout` is too short for a contested create.
             NotFoundError: There is no such application.
             BadRequestError: The server refused the group, for example for a parent that does not exist.
             TypeError: An argument is of a wrong type.
@@ -69,6 +71,11 @@ class ExperienceGroups(GroupReads):
             raise ValueError(_CONTESTED_BY_WHAT)
         if unique_by is None:
             return await self._transport.call(self._endpoint.create_request(group), Deadline(self._transport.timeout))
+        retry, timeout = self._transport.retry, self._transport.timeout
+        if contested and timeout <= (least := 2 * retry.settle_time + 2):
+            raise ConfigurationError(
+                f"a contested create may take {least:g} seconds, and timeout is {timeout:g}; see with_options(timeout=)"
+            )
         once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=0, contested=contested)
         # One create has nobody to share permits with.
         permit = Permit(asyncio.Semaphore(0), self._transport.timeout, patient=False)

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,8 +52,9 @@ class Server:
 
 
 class Found:
-    def __init__(self, groups: Sequence[ExperienceGroup]) -> None:
+    def __init__(self, groups: Sequence[ExperienceGroup], asked: float) -> None:
         self.groups = groups
+        self.asked = asked
 
 
 class Client:
@@ -69,18 +69,27 @@ class Client:
 
     @property
     def server_ahead(self) -> float:
-        return (EPOCH + timedelta(seconds=int(self.server.now))).timestamp() - time.time()  # as coarse as a `Date`
+        return (EPOCH + timedelta(seconds=int(self.server.now))).timestamp() - self.server.now  # as coarse as a `Date`
 
     async def find_anew(self, _key: object, *, gather: float = 0) -> Found:
-        await self.delay()
         await asyncio.sleep(gather)
-        return Found(self.server.listed())
+        asked = self.server.now
+        await self.delay()
+        found = Found(self.server.listed(), asked)
+        await self.delay()
+        return found
+
+    async def get(self, group_id: str, _deadline: object) -> ExperienceGroup:
+        await self.delay()
+        if group_id not in self.server.groups:
+            raise NotFoundError(404, "NotFound", "gone", "GET", "/", attempts=1)
+        return self.server.groups[group_id]
 
     async def find_all(self, _query: object) -> list[ExperienceGroup]:
         await self.delay()
         return []
 
-    async def delete(self, group_id: str, _deadline: object) -> None:
+    async def delete(self, group_id: str, _deadline: object, **_others: object) -> None:
         await self.delay()
         if self.server.groups.pop(group_id, None) is None:
             raise NotFoundError(404, "NotFound", "gone", "DELETE", "/", attempts=1)
@@ -112,13 +121,14 @@ async def create(server: Server, start: float, fates: Sequence[str]) -> str:
     """Do as `ExactlyOnce` does, with these fates of the attempts; the id that one is told."""
     await asyncio.sleep(start)
     client: Any = Client(server)
-    contest = Contest(client, client)
-    if there := server.listed():
-        await client.delay()
-        agreed = await contest.agree("key", there[0], client)
+    contest = Contest(client, client, gather=0.1)
+    found = await client.find_anew("key")
+    await asyncio.sleep(server.chance.random())  # it is used up to a second later
+    if found.groups:
+        agreed = await contest.agree("key", found, client)
         if agreed is not None:
             return agreed.id
-    began, in_doubt = time.time(), False
+    began, in_doubt = server.now, False
     for fate in [*fates, ANSWERED]:
         await client.delay()
         made = server.make() if fate in (ANSWERED, ANSWER_LOST) else None

@@ -10,6 +10,7 @@ from typing import get_args
 import attrs
 import pytest
 
+import aiolosant
 from aiolosant import events
 from aiolosant.emulator import Fault
 
@@ -68,6 +69,6 @@ def test_every_fault_and_fixture_is_listed() -> None:
     for fault in Fault:
         name = fault.value if fault.value.isdigit() else fault.name.lower().replace("_", "-")
         assert f"| `Fault.{fault.name}` | `{name}` |" in TESTING
-    plugin = (DOCS.parent / "aiolosant" / "pytest_plugin.py").read_text(encoding="utf-8")
+    plugin = Path(aiolosant.__file__).with_name("pytest_plugin.py").read_text(encoding="utf-8")
     for fixture in re.findall(r"^(?:async )?def (losant_\w+)", plugin, re.MULTILINE):
         assert f"| `{fixture}` |" in TESTING

@@ -8,7 +8,6 @@ waits as well, so that nobody is told of a group that its maker is about to dele
 
 from __future__ import annotations
 
-import time
 from collections.abc import Hashable, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -18,11 +17,13 @@ import attrs
 from .._http.endpoint import GroupsEndpoint
 from ..errors import DuplicateGroupError, NotFoundError
 from ..models import ExperienceGroup, NewExperienceGroup, unfulfilled
-from .lookup import GATHER_SECOND_LOOKS, GATHER_SETTLING, Lookups
+from .lookup import Lookups
 from .workers import Permit
 
 # Ids have whole seconds: within one of them any of two twins may have the smaller id.
 _SECOND = 1.0
+# The clocks of a server's machines, and of a gateway that writes the `Date`, may differ by so many seconds.
+_CLOCKS = 2.0
 # Dates that a server sets one after the other in one create may differ by so much.
 _SAME_MOMENT = 0.05
 
@@ -41,6 +42,10 @@ class Found(Protocol):
     def groups(self) -> Sequence[ExperienceGroup]:
         """The groups, oldest first."""
 
+    @property
+    def asked(self) -> float:
+        """When they were asked for, on the event loop's clock."""
+
 
 @attrs.frozen
 class Claim:
@@ -50,7 +55,7 @@ class Claim:
         sent: What it sent.
         made: The group that the server says it made; None if no response says so.
         in_doubt: Whether another may have been made by an attempt whose response was lost.
-        began: When it began to send, on the clock of `time.time`.
+        began: When it began to send, on the event loop's clock.
     """
 
     sent: NewExperienceGroup
@@ -65,75 +70,82 @@ class Contest:
     Args:
         endpoint: Makes the requests.
         looks: Looks for the groups with a key.
+        gather: Seconds that a second look waits for others to share its query.
     """
 
-    def __init__(self, endpoint: GroupsEndpoint, looks: Looks) -> None:
+    def __init__(self, endpoint: GroupsEndpoint, looks: Looks, *, gather: float) -> None:
         self._endpoint = endpoint
         self._transport = endpoint.transport
         self._looks = looks
-        self._children: Lookups[str, bool] = Lookups(self._find_parents, self._transport, gather=GATHER_SETTLING)
+        self._gather = gather
+        self._children: Lookups[str, bool] = Lookups(self._find_parents, self._transport, gather=gather)
 
-    async def agree(self, key: Hashable, there: ExperienceGroup, permit: Permit) -> ExperienceGroup | None:
-        """Return the group that all agree on, given the oldest that was found; None if it has gone meanwhile."""
-        if self._young_for(there) <= 0:
-            return there
-        found = await self._look_until_settled(key, [there], permit)
-        return found[0] if found else None
+    async def agree(self, key: Hashable, found: Found, permit: Permit) -> ExperienceGroup | None:
+        """Return the group that all agree on, given what was found; None if it has gone meanwhile."""
+        found = await self._look_until_settled(key, found, permit)
+        return found.groups[0] if found.groups else None
 
     async def decide(self, key: Hashable, claim: Claim, permit: Permit) -> ExperienceGroup | None:
         """Return the oldest group, and delete what this client has made besides; None if there is no group.
 
         Raises:
-            DuplicateGroupError: One's own younger twin was touched; nothing was deleted.
+            DuplicateGroupError: One's own younger twin was touched; it was not deleted.
         """
-        await self._wait(self._transport.retry.settle_time + self._left_of_second(claim.made), permit)
+        settle_time = self._transport.retry.settle_time
+        # What was lost may land within `settle_time`, and shows within as much again.
+        doubt = settle_time if claim.in_doubt else 0.0
+        await self._wait(doubt + settle_time + self._left_of_second(claim.made), permit)
         found = await self._look_again(key, permit)
         if claim.made is None:  # what is found is perhaps another's, and as young as can be
             found = await self._look_until_settled(key, found, permit)
-        if not found:
+        if not found.groups:
             return None
-        oldest, *younger = found
-        own = [twin for twin in younger if self.is_own(twin, claim)]
-        touched = [twin for twin in own if self._was_touched(twin, claim)]
-        if own and not touched:
-            touched = [
-                twin for twin in own if await permit.deadline.wait_for_turn(self._children.find(twin.id.lower()))
-            ]
-        if touched:
-            ids_of_all = tuple(twin.id for twin in found)
-            raise DuplicateGroupError(
-                f"{len(found)} groups were made for one, and the younger was used already: {', '.join(ids_of_all)}",
-                ids_of_all,
-            )
-        await permit.take()
-        for twin in own:
-            try:
-                await self._endpoint.delete(twin.id, permit.deadline)
-            except NotFoundError:
-                continue  # another that was in doubt took it for its own
+        oldest, *younger = found.groups
+        for twin in younger:
+            if self.is_own(twin, claim):
+                await self._delete(twin, claim, found, permit)
         return oldest
+
+    async def _delete(self, twin: ExperienceGroup, claim: Claim, found: Found, permit: Permit) -> None:
+        async def check() -> None:
+            # Read by itself, since a list may not show yet that somebody has touched it.
+            now = await self._endpoint.get(twin.id, permit.deadline)
+            has_children = await permit.deadline.wait_for_turn(
+                self._children.find_anew(twin.id.lower(), gather=self._gather)
+            )
+            if has_children or self._was_touched(now, claim):
+                ids = tuple(group.id for group in found.groups)
+                raise DuplicateGroupError(
+                    f"{len(ids)} groups were made for one, and the younger was used already: {', '.join(ids)}", ids
+                )
+
+        try:
+            await check()
+            await permit.take()
+            await self._endpoint.delete(twin.id, permit.deadline, precondition=check)
+        except NotFoundError:
+            pass  # another that was in doubt took it for its own
 
     async def _wait(self, seconds: float, permit: Permit) -> None:
         permit.give_up()  # nothing is sent meanwhile
         await permit.deadline.wait_for_turn(self._transport.sleep(seconds))
 
-    async def _look_until_settled(
-        self, key: Hashable, found: Sequence[ExperienceGroup], permit: Permit
-    ) -> Sequence[ExperienceGroup]:
+    async def _look_until_settled(self, key: Hashable, found: Found, permit: Permit) -> Found:
         """Look again until the oldest that was found is so old that no older one can come to light."""
-        while found and (young_for := self._young_for(found[0])) > 0:
-            await self._wait(young_for, permit)
-            before, found = found[0], await self._look_again(key, permit)
-            if found and found[0].id == before.id:
+        longest = self._transport.retry.settle_time + _SECOND
+        while found.groups:
+            age = self._age_of(found.groups[0], found.asked)
+            if age is not None and age > longest + _CLOCKS:
+                break
+            # By our own clock: it was there when it was asked for, so that it is old enough after that.
+            await self._wait(longest, permit)
+            before, found = found.groups[0], await self._look_again(key, permit)
+            if found.groups and found.groups[0].id == before.id:
                 break
         return found
 
-    async def _look_again(self, key: Hashable, permit: Permit) -> Sequence[ExperienceGroup]:
-        found = await permit.deadline.wait_for_turn(self._looks.find_anew(key, gather=GATHER_SECOND_LOOKS))
-        return found.groups
-
-    async def _has_children(self, twin: ExperienceGroup, permit: Permit) -> bool:
-        return await permit.deadline.wait_for_turn(self._children.find(twin.id.lower()))
+    async def _look_again(self, key: Hashable, permit: Permit) -> Found:
+        return await permit.deadline.wait_for_turn(self._looks.find_anew(key, gather=self._gather))
 
     async def _find_parents(self, group_ids: Sequence[str]) -> dict[str, bool]:
         """Return which of some groups have children."""
@@ -147,17 +159,12 @@ class Contest:
             return _SECOND
         return _SECOND - made.creation_date.microsecond / 1e6
 
-    def _young_for(self, group: ExperienceGroup) -> float:
-        """Return for how many seconds an older group may still come to light."""
-        age = self._age_of(group)
-        return self._transport.retry.settle_time + _SECOND - (0.0 if age is None else age)
-
-    def _age_of(self, group: ExperienceGroup) -> float | None:
-        """Return for how many seconds a group has been there at the least; None if nothing tells."""
+    def _age_of(self, group: ExperienceGroup, at: float) -> float | None:
+        """Return for how many seconds a group had been there at a moment, at the least; None if nothing tells."""
         ahead = self._transport.server_ahead
         if ahead is None or group.creation_date is None:
             return None
-        return time.time() + ahead - group.creation_date.timestamp()
+        return at + ahead - group.creation_date.timestamp()
 
     def is_own(self, twin: ExperienceGroup, claim: Claim) -> bool:
         """Whether a group is one that this client has made."""

@@ -6,8 +6,8 @@ That takes something to know it by (an `Identity`), and reads that see what was 
 
 from __future__ import annotations
 
+import asyncio
 import functools
-import time
 import urllib.parse
 from collections.abc import Hashable, Sequence
 
@@ -21,7 +21,7 @@ from ..identity import ByName, ByTag, Identity
 from ..models import ExperienceGroup, NewExperienceGroup
 from .contested import Claim, Contest
 from .key_locks import KeyLock, KeyLocks
-from .lookup import GATHER_SETTLING, Lookups
+from .lookup import GATHER_SECOND_LOOKS, GATHER_SETTLING, Lookups
 from .workers import Permit
 
 # What surely fits into a request line of 8 KiB.
@@ -36,11 +36,13 @@ class Found:
         groups: The groups with this key, oldest first.
         lock: The lock of the key, which is kept from being discarded meanwhile.
         creates: `KeyLock.creates` when the question was asked.
+        asked: When that was, on the event loop's clock.
     """
 
     groups: list[ExperienceGroup]
     lock: KeyLock
     creates: int
+    asked: float
 
 
 @attrs.frozen
@@ -85,7 +87,8 @@ class ExactlyOnce:
         self._identity = identity
         self._locks = locks
         self.lookups: Lookups[Hashable, Found] = Lookups(self._look_up, self._transport, gather=gather)
-        self._contest = Contest(endpoint, self.lookups) if contested else None
+        second_looks = GATHER_SECOND_LOOKS if gather else 0.0
+        self._contest = Contest(endpoint, self.lookups, gather=second_looks) if contested else None
 
     def key_of(self, group: NewExperienceGroup) -> Hashable:
         """Return what a group is known by.
@@ -120,9 +123,10 @@ class ExactlyOnce:
         try:
             doubtful_for = await lock.take(permit)
             try:
-                there = None if fresh and not doubtful_for else await self._find_before(key, lock, doubtful_for, permit)
-                if there is not None and self._contest is not None:
-                    there = await self._contest.agree(key, there, permit)
+                found = None if fresh and not doubtful_for else await self._find_before(key, lock, doubtful_for, permit)
+                there = None if found is None else self._only(key, found)
+                if found is not None and there is not None and self._contest is not None:
+                    there = await self._contest.agree(key, found, permit)
                     await permit.take()
                 if there is not None:
                     return Created(there, is_new=False, was_answered=False)
@@ -134,26 +138,23 @@ class ExactlyOnce:
                 return created
             finally:
                 lock.creates += permit.sent.attempts > 0
-                if permit.sent.in_doubt and not settled:
+                if (permit.sent.in_doubt or permit.sent.unsettled) and not settled:
                     lock.doubt(self._transport.retry.settle_time)
                 lock.release()
         except LosantError as error:
             locate(error, "POST", self._endpoint.path, permit.sent)
             raise
 
-    async def _find_before(
-        self, key: Hashable, lock: KeyLock, doubtful_for: float, permit: Permit
-    ) -> ExperienceGroup | None:
+    async def _find_before(self, key: Hashable, lock: KeyLock, doubtful_for: float, permit: Permit) -> Found:
         """Look for the group before it is sent; for `doubtful_for` seconds an earlier write may still land."""
         deadline = permit.deadline
         found = await deadline.wait_for_turn(self.lookups.find(key))
         if found.creates != lock.creates:  # it was asked before another create had ended, and may be stale
             found = await deadline.wait_for_turn(self.lookups.find_anew(key))
-        there = self._only(key, found)
-        if there is None and doubtful_for:
+        if not found.groups and doubtful_for:
             await deadline.wait_for_turn(self._transport.sleep(doubtful_for))
-            there = self._only(key, await deadline.wait_for_turn(self.lookups.find_anew(key)))
-        return there
+            found = await deadline.wait_for_turn(self.lookups.find_anew(key))
+        return found
 
     async def _send(self, group: NewExperienceGroup, key: Hashable, permit: Permit, *, fresh: bool) -> Created:
         precondition = None if fresh else functools.partial(self._check_absent, key)
@@ -188,17 +189,18 @@ class ExactlyOnce:
         self, group: NewExperienceGroup, key: Hashable, permit: Permit, contest: Contest
     ) -> Created:
         request = self._endpoint.create_request(group, functools.partial(self._check_absent, key))
-        retry, sent, began = self._transport.retry, permit.sent, time.time()
+        retry, sent, began = self._transport.retry, permit.sent, asyncio.get_running_loop().time()
         while True:
             made: ExperienceGroup | None = None
-            doubt = OutcomeUnknownError("the group that was made is not there any more")
+            doubt = OutcomeUnknownError("it was made, but it could not be found out whether it is the one that stays")
             try:
                 made = await self._transport.call(request, permit.deadline, sent)
+                sent.unsettled = True
             except OutcomeUnknownError as error:
                 doubt = error
-            except _ThereError as found:
+            except _ThereError as error:
                 if not sent.in_doubt:
-                    there = await contest.agree(key, found.group, permit)
+                    there = await contest.agree(key, error.found, permit)
                     if there is not None:
                         return Created(there, is_new=False, was_answered=False)
                     await permit.take()
@@ -216,6 +218,7 @@ class ExactlyOnce:
                 raise _still_unknown(doubt, "looking for it", error) from error
             if sent.in_doubt:
                 self._transport.observer.create_settled(self._endpoint.path, decided.id if decided else None)
+            sent.unsettled = False
             if decided is not None:
                 return Created(decided, is_new=contest.is_own(decided, claim), was_answered=made is not None)
             if made is not None or not retry.has_attempts_left(sent.counted):
@@ -247,8 +250,9 @@ class ExactlyOnce:
 
     async def _check_absent(self, key: Hashable) -> None:
         """Raise `_ThereError` if the group exists by now: before what was refused is sent again."""
-        if there := self._only(key, await self.lookups.find_anew(key)):
-            raise _ThereError(there)
+        found = await self.lookups.find_anew(key)
+        if there := self._only(key, found):
+            raise _ThereError(there, found)
 
     def _only(self, key: Hashable, found: Found) -> ExperienceGroup | None:
         if len(found.groups) > 1 and self._contest is None:  # else the oldest is the group
@@ -260,7 +264,7 @@ class ExactlyOnce:
         found: dict[Hashable, Found] = {}
         for key in keys:
             lock = self._lock(key)
-            found[key] = Found([], lock, lock.creates)
+            found[key] = Found([], lock, lock.creates, asyncio.get_running_loop().time())
         left = list(keys)
         while left:
             query = self._identity.query(some := left)
@@ -281,9 +285,10 @@ class ExactlyOnce:
 class _ThereError(Exception):
     """Ends a call that would have created what is there."""
 
-    def __init__(self, group: ExperienceGroup) -> None:
+    def __init__(self, group: ExperienceGroup, found: Found) -> None:
         super().__init__(group)
         self.group = group
+        self.found = found
 
 
 def _still_unknown(doubt: OutcomeUnknownError, when: str, error: Exception) -> OutcomeUnknownError:

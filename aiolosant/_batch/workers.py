@@ -325,7 +325,7 @@ class Workers(Generic[O]):
     def _give_up(self, item: Item, sent: Sent) -> None:
         """Finish an item that the end of the batch has kept from its own outcome."""
         error: LosantError
-        if sent.in_doubt:
+        if sent.in_doubt or sent.unsettled:
             error = OutcomeUnknownError("the batch ended before it was known what became of it")
         else:
             error = TransportError("not sent again" if sent.attempts else "not sent: the batch ended first")

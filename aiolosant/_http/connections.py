@@ -145,7 +145,7 @@ class Connections:
 
     @property
     def server_ahead(self) -> float | None:
-        """Seconds that the server's clock is ahead of this machine's, or up to a second more; None if it never said."""
+        """Seconds that the server's clock is ahead of the event loop's, or a second more; None if it never said."""
         try:
             return None if self.date is None else parsedate_to_datetime(self.date).timestamp() - self.date_seen
         except ValueError:

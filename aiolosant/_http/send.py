@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
 from typing import TypeVar
 
 import aiohttp
@@ -99,7 +98,7 @@ async def send(
         connections.answered(lease, keep_alive)
     pause, date = response.headers.get("Retry-After"), response.headers.get("Date")
     if date != connections.date:
-        connections.date, connections.date_seen = date, time.time()
+        connections.date, connections.date_seen = date, asyncio.get_running_loop().time()
     retry_after = None if pause is None else parse_retry_after(pause, date)
     return classify(
         request, response.status, content, retry_after, mask=lambda text: lease.masked(token.masked_in(text))
