@@ -1,151 +1,85 @@
 """Networks as people have them: what each client makes of them, counted by a server of raw sockets in a thread.
 
-Beside ours: the usual script (an aiohttp session, a semaphore, tenacity around each create) and Losant's own client in
-threads. `lost` are groups that were asked for and are not there; `told wrongly` those that a client calls created
-though they are not there, or failed though they are.
+`lost` are groups that were asked for and are not there (to be deleted: still there; to be read: not read). `told
+wrongly` are those that a client calls done though they are not, or failed though they are done. What cannot be counted
+so (a provider that hangs, a `.netrc`, certificates, blocking calls, pickling, `aclosing`) has its tests alone.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import os
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
+from unittest import mock
 
-import aiohttp
 import attrs
-import tenacity
-from losant_rest import Client
 
-from aiolosant import LosantClient, NewExperienceGroup, RetryPolicy, by_tag
 from tests.threaded_server import ThreadedServer, threaded_server
 
-from .stub_server import APPLICATION_ID, TOKEN
+from .network_contenders import Contender, Official, Ours, Place, Script, Told
 from .table import Row
 
-_AT_ONCE = 16
-_HTML = "<html><h1>Forbidden by the gateway</h1></html>"
-
-
-@attrs.define
-class Told:
-    """What a client says of the groups that it was to create, by name."""
-
-    created: set[str] = attrs.field(factory=set)
-    failed: set[str] = attrs.field(factory=set)
-
-
-class Ours:
-    """`create_many`, with `unique_by` or without."""
-
-    def __init__(self, losant: LosantClient, *, unique: bool) -> None:
-        self._groups = losant.experience_groups
-        self._unique_by = by_tag("externalId") if unique else None
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, url: str, *, unique: bool) -> AsyncIterator[Ours]:
-        """Connect."""
-        policy = RetryPolicy(attempt_timeout=2, settle_time=0.2)
-        async with LosantClient(TOKEN, application_id=APPLICATION_ID, base_url=url, retry=policy) as losant:
-            yield cls(losant, unique=unique)
-
-    async def create(self, names: list[str]) -> Told:
-        """Create groups, some at a time."""
-        told = Told()
-        new = (NewExperienceGroup(name, group_tags={"externalId": name}) for name in names)
-        async for outcome in self._groups.create_many(new, concurrency=_AT_ONCE, unique_by=self._unique_by):
-            name = outcome.request.name if isinstance(outcome.request, NewExperienceGroup) else ""
-            if outcome.ok:
-                told.created.add(name)
-            elif outcome.status == "failed":
-                told.failed.add(name)
-        return told
-
-
-class Script:
-    """What a careful user writes: aiohttp, a semaphore, tenacity."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator[Script]:
-        """Connect."""
-        timeout = aiohttp.ClientTimeout(total=2)
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with aiohttp.ClientSession(url, headers=headers, timeout=timeout) as session:
-            yield cls(session)
-
-    async def create(self, names: list[str]) -> Told:
-        """Create groups, some at a time."""
-        told, permits = Told(), asyncio.Semaphore(_AT_ONCE)
-
-        @tenacity.retry(stop=tenacity.stop_after_attempt(5), wait=tenacity.wait_random_exponential(0.25, 30))
-        async def post(name: str) -> None:
-            body = {"name": name, "groupTags": {"externalId": name}}
-            path = f"/applications/{APPLICATION_ID}/experience/groups"
-            async with self._session.post(path, json=body) as response:
-                response.raise_for_status()
-                await response.json(content_type=None)
-
-        async def work(name: str) -> None:
-            async with permits:
-                try:
-                    await post(name)
-                except tenacity.RetryError:
-                    told.failed.add(name)
-                else:
-                    told.created.add(name)
-
-        await asyncio.gather(*map(work, names))
-        return told
-
-
-class Official:
-    """Losant's own client, which blocks, in threads."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator[Official]:
-        """Make it; it connects for each call."""
-        yield cls(Client(auth_token=TOKEN, url=url))
-
-    async def create(self, names: list[str]) -> Told:
-        """Create groups, some at a time."""
-        told = Told()
-
-        def post(name: str) -> None:
-            body = {"name": name, "groupTags": {"externalId": name}}
-            try:
-                self._client.experience_groups.post(applicationId=APPLICATION_ID, experienceGroup=body)
-            except Exception:  # noqa: BLE001 - whatever it raises, the user takes it for a failure
-                told.failed.add(name)
-            else:
-                told.created.add(name)
-
-        loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            await asyncio.gather(*(loop.run_in_executor(pool, post, name) for name in names))
-        return told
-
-
-_ARMS: dict[str, Callable[[str], Any]] = {
-    "aiolosant, unique_by": lambda url: Ours.open(url, unique=True),
-    "aiolosant": lambda url: Ours.open(url, unique=False),
+_ARMS: dict[str, Callable[[Place], AbstractAsyncContextManager[Contender]]] = {
+    "aiolosant, unique_by": lambda place: Ours.open(place, unique=True),
+    "aiolosant": lambda place: Ours.open(place, unique=False),
     "aiohttp + tenacity": Script.open,
     "losant-rest": Official.open,
 }
+_WARM = 32  # groups that are created while all is well
+_HTML = "<html><h1>Not found by the gateway</h1></html>"
+_TOO_MANY = '{"type": "TooManyRequests", "message": "Over rate limit, request throttled.%s"}'
+_HOST = "losant.test"  # a name that the benchmark resolves itself
+_real_getaddrinfo = socket.getaddrinfo
+
+Begin = Callable[[ThreadedServer], None]
+Scene = Callable[[ThreadedServer], contextlib.AbstractContextManager[Place]]
 
 
-def _dead(how: str) -> Callable[[ThreadedServer], None]:
+@contextmanager
+def _plain(server: ThreadedServer) -> Iterator[Place]:
+    yield Place(server.url)
+
+
+@contextmanager
+def _named(server: ThreadedServer) -> Iterator[Place]:
+    """Reach the server by a name whose address can move."""
+    with mock.patch("socket.getaddrinfo", _at("127.0.0.1")):
+        yield Place(f"http://{_HOST}:{server.port}")
+
+
+@contextmanager
+def _behind_proxy(server: ThreadedServer) -> Iterator[Place]:
+    """Reach the server through a proxy alone, which the environment names: it is its own."""
+    with mock.patch.dict(os.environ, {"http_proxy": server.url, "no_proxy": ""}):
+        yield Place(f"http://{_HOST}")
+
+
+@contextmanager
+def _few_connections(server: ThreadedServer) -> Iterator[Place]:
+    yield Place(server.url, connections=2, at_once=100)
+
+
+@contextmanager
+def _changing_token(server: ThreadedServer) -> Iterator[Place]:
+    server.token = f"token-{0}"
+    yield Place(server.url, token=lambda: str(server.token))
+
+
+def _at(address: str) -> Callable[..., Any]:
+    def getaddrinfo(host: Any, *rest: Any, **options: Any) -> Any:
+        return _real_getaddrinfo(address if host == _HOST else host, *rest, **options)
+
+    return getaddrinfo
+
+
+def _dead(how: str) -> Begin:
     def end(server: ThreadedServer) -> None:
         server.end_connections(how)
         time.sleep(0.05)  # the event loop stands still
@@ -153,8 +87,17 @@ def _dead(how: str) -> Callable[[ThreadedServer], None]:
     return end
 
 
-def _hangs_up(server: ThreadedServer) -> None:
-    server.hangs_up = True
+def _moves(server: ThreadedServer) -> None:
+    server.move("127.0.0.2")
+    socket.getaddrinfo = _at("127.0.0.2")
+
+
+def _sets(**attributes: Any) -> Begin:
+    def begin(server: ThreadedServer) -> None:
+        for name, value in attributes.items():
+            setattr(server, name, value)
+
+    return begin
 
 
 def _quota(server: ThreadedServer) -> None:
@@ -165,12 +108,12 @@ def _quota(server: ThreadedServer) -> None:
         if time.monotonic() - began >= 4:
             began, taken = time.monotonic(), 0
         taken += 1
-        return (429, '{"type": "TooManyRequests", "message": "Too many"}') if taken > 50 else None
+        return (429, _TOO_MANY % "") if taken > 50 else None
 
     server.refuse = refuse
 
 
-def _for_a_while(seconds: float, status: int, body: str) -> Callable[[ThreadedServer], None]:
+def _for_a_while(seconds: float, status: int, body: str) -> Begin:
     def begin(server: ThreadedServer) -> None:
         until = time.monotonic() + seconds
         server.refuse = lambda: (status, body) if time.monotonic() < until else None
@@ -178,48 +121,101 @@ def _for_a_while(seconds: float, status: int, body: str) -> Callable[[ThreadedSe
     return begin
 
 
-_RETRY_IN = '{"type": "TooManyRequests", "message": "Over rate limit, request throttled. Retry in 2 seconds"}'
-_SITUATIONS: dict[str, tuple[int, Callable[[ThreadedServer], None]]] = {
-    "idle connections closed": (200, _dead("fin")),
-    "idle connections reset": (200, _dead("rst")),
-    "idle connections silent": (200, _dead("silence")),
-    "hangs up on keep-alive": (200, _hangs_up),
-    "50 in 4 s, then 429": (150, _quota),
-    '429 "Retry in 2 seconds"': (100, _for_a_while(2, 429, _RETRY_IN)),
-    "a gateway's 403, for 1 s": (200, _for_a_while(1, 403, _HTML)),
-    "503 to all, for 4 s": (400, _for_a_while(4, 503, "")),
+def _date(server: ThreadedServer) -> None:
+    """Refuse until a date, on a clock that is ten minutes ahead of ours."""
+    until = int(time.time()) + 3
+
+    def refuse() -> tuple[int, str] | None:
+        dates = [format_datetime(datetime.fromtimestamp(when + 600, UTC), usegmt=True) for when in (time.time(), until)]
+        server.headers = f"Date: {dates[0]}\r\nRetry-After: {dates[1]}\r\n"
+        if time.time() < until:
+            return (429, _TOO_MANY % "")
+        server.headers = ""
+        return None
+
+    server.refuse = refuse
+
+
+def _rotates(server: ThreadedServer) -> None:
+    """Change the token every hundred requests."""
+    taken = 0
+
+    def refuse() -> None:
+        nonlocal taken
+        taken += 1
+        if taken % 100 == 0:
+            server.token = f"token-{taken // 100}"
+
+    server.refuse = refuse
+
+
+@attrs.frozen
+class _Situation:
+    count: int
+    begin: Begin
+    verb: str = "create"
+    scene: Scene = _plain
+
+
+_SITUATIONS: dict[str, _Situation] = {
+    "idle connections closed": _Situation(200, _dead("fin")),
+    "idle connections reset": _Situation(200, _dead("rst")),
+    "idle connections silent": _Situation(200, _dead("silence")),
+    "hangs up on keep-alive": _Situation(200, _sets(hangs_up=True)),
+    "the address moves": _Situation(200, _moves, scene=_named),
+    "50 in 4 s, then 429": _Situation(150, _quota),
+    '429 "Retry in 2 seconds"': _Situation(100, _for_a_while(2, 429, _TOO_MANY % " Retry in 2 seconds")),
+    "429 until a date, clocks differ": _Situation(100, _date),
+    "a gateway's 403, for 1 s": _Situation(200, _for_a_while(1, 403, _HTML)),
+    "a gateway's 404 to deletes, 1 s": _Situation(_WARM, _for_a_while(1, 404, _HTML), "delete"),
+    "503 to all, for 4 s": _Situation(400, _for_a_while(4, 503, "")),
+    "the token changes": _Situation(400, _rotates, scene=_changing_token),
+    "a proxy in the environment": _Situation(100, _sets(), scene=_behind_proxy),
+    "two connections, 100 at once": _Situation(100, _sets(delay=0.1), scene=_few_connections),
+    "a page that takes 4 s to arrive": _Situation(_WARM, _sets(dripping=4.0), "read"),
 }
 
 
 async def run(scale: float) -> list[Row]:
     """Every situation, every client; the server is a new one each time."""
     rows: list[Row] = []
-    for situation, (count, begin) in _SITUATIONS.items():
-        for name, open_client in _ARMS.items():
-            print(f"{situation}, {name} ...", file=sys.stderr)  # noqa: T201 - progress
-            rows.append(await _try(situation, max(20, int(count * scale)), begin, name, open_client))
+    for name, situation in _SITUATIONS.items():
+        count = max(20, int(situation.count * scale))
+        for arm, open_client in _ARMS.items():
+            print(f"{name}, {arm} ...", file=sys.stderr)  # noqa: T201 - progress
+            rows.append({"situation": name, "client": arm} | await _try(situation, count, open_client))
     return rows
 
 
 async def _try(
-    situation: str, count: int, begin: Callable[[ThreadedServer], None], name: str, open_client: Callable[[str], Any]
+    situation: _Situation, count: int, open_client: Callable[[Place], AbstractAsyncContextManager[Contender]]
 ) -> Row:
-    with threaded_server() as server:
-        async with open_client(server.url) as client:
-            await client.create([f"warm {n}" for n in range(2 * _AT_ONCE)])
-            names = [f"{n}" for n in range(count)]
-            begin(server)
+    with threaded_server() as server, situation.scene(server) as place:
+        async with open_client(place) as client:
+            await client.create([f"warm {n}" for n in range(_WARM)])
+            situation.begin(server)
             started = time.perf_counter()
-            told = await client.create(names)
+            if situation.verb == "create":
+                wanted = {str(n) for n in range(count)}
+                told = await client.create(sorted(wanted))
+                done = wanted & set(server.names)
+            elif situation.verb == "delete":
+                wanted = {f"{n + 1:024x}" for n in range(_WARM)}
+                told = await client.delete(sorted(wanted))
+                done = server.deleted
+            else:
+                told = await client.read()
+                wanted = set(server.names)
+                done = told.done
             seconds = time.perf_counter() - started
-        there = set(server.names)
-        return {
-            "situation": situation,
-            "client": name,
-            "asked for": count,
-            "done": len(told.created),
-            "twice": len([one for one in server.twice if not one.startswith("warm")]),
-            "lost": len(set(names) - there),
-            "told wrongly": len(told.created - there) + len(told.failed & there),
-            "seconds": f"{seconds:.1f}",
-        }
+        return _row(wanted, done, told, server) | {"seconds": f"{seconds:.1f}"}
+
+
+def _row(wanted: set[str], done: set[str], told: Told, server: ThreadedServer) -> Row:
+    return {
+        "asked for": len(wanted),
+        "done": len(told.done & done),
+        "twice": len([name for name in server.twice if not name.startswith("warm")]),
+        "lost": len(wanted - done),
+        "told wrongly": len(told.done - done) + len(told.failed & done),
+    }
