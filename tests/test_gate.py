@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aiolosant import LosantClient, NewExperienceGroup, RetryPolicy, TransportError, by_tag
+from aiolosant import LosantClient, LosantError, NewExperienceGroup, RetryPolicy, TransportError, by_tag
 from aiolosant._http.pace import Gate
 from aiolosant.emulator import Emulator, Fault, RequestRecord
 
@@ -114,6 +114,16 @@ async def test_a_batch_ends_when_an_outage_outlasts_the_patience() -> None:
     assert caught.value.ends_batch
     assert caught.value.report.created == 0
     assert len(caught.value.report.failed) < 200
+
+
+async def test_an_outcome_that_stays_unknown_says_that_an_outage_was_waited_for(emulator: Emulator) -> None:
+    """Who reads it must not take it for a single lost answer."""
+    emulator.inject(Fault.SERVER_ERROR, times=None)
+    policy = RetryPolicy(patience=0.1)
+    async with client_of(emulator, retry=policy) as losant:
+        with pytest.raises(LosantError) as caught:
+            await losant.experience_groups.create_many(tenants(100)).report()
+    assert "out of reach, or failing, for" in str(caught.value.report.unknown[-1].error)
 
 
 def test_an_idle_hour_after_an_outage_begins_anew() -> None:

@@ -38,6 +38,7 @@ class Sent:
         free: How many of these attempts do not count.
         refusals: How many of them were refused with 429.
         met_stale: Whether one of them failed over a connection that may have been dead already.
+        outage: Seconds of an outage that was waited for in vain; 0 if there was none.
         on_wire: Whether an attempt is under way.
         in_doubt: Whether an attempt may have been applied without a response that says so.
         error: What went wrong with the last attempt that is followed by another; None if there is none.
@@ -49,6 +50,7 @@ class Sent:
     free: int = 0
     refusals: int = 0
     met_stale: bool = False
+    outage: float = 0.0
     on_wire: bool = False
     in_doubt: bool = False
     error: LosantError | None = None
@@ -172,6 +174,9 @@ class Transport:
             if response.proof is Proof.UNKNOWN and not request.idempotent:
                 final = OutcomeUnknownError(f"it may have been done or not: {response.error.message}")
                 final.__cause__ = response.error
+            if sent.outage:
+                waited = f"The server has been out of reach, or failing, for {sent.outage:.0f} seconds."
+                final.advice = f"{waited} {final.advice}"
             try:
                 raise final
             finally:
@@ -223,10 +228,8 @@ class Transport:
         # An outage is waited out by whoever has the time: its end shows in the throttle, and not in attempts.
         outage = self.throttle.outage
         if deadline.patient and outage > self.retry.patience and response.error is not None:
-            error = response.error
-            error.ends_batch = True
-            if not response.refused:
-                error.advice = f"The server has been out of reach, or failing, for {outage:.0f} seconds. {error.advice}"
+            response.error.ends_batch = True
+            sent.outage = 0.0 if response.refused else outage
             return False
         free = free or (deadline.patient and outage > 0)
         sent.met_stale |= response.stale
