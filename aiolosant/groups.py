@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Unpack
 
 from ._batch.batch import Batch
+from ._batch.contested import longest
 from ._batch.exactly_once import ExactlyOnce
 from ._batch.jobs import Change, CreateMany, DeleteMany, UpdateMany, to_new_group
 from ._batch.key_locks import KeyLocks
@@ -53,8 +54,8 @@ class ExperienceGroups(GroupReads):
                 returned as it is, and if a response was lost, it is found out whether the group was made.
             contested: Whether other programs may create the same group at the same moment, as replicas of a service do.
                 Then all get the same one, the oldest, and who made a younger one deletes it. Unless the group has been
-                there for a while, this takes `RetryPolicy.settle_time` and up to a second more. All that may create it
-                must say so.
+                there for a while, this takes `RetryPolicy.settle_time` and up to a second more; three times that, if a
+                response was lost. All that may create it must say so. `docs/exactly-once.md` says why this is right.
 
         Raises:
             OutcomeUnknownError: The request left, but nothing tells whether the group was made.
@@ -72,7 +73,7 @@ class ExperienceGroups(GroupReads):
         if unique_by is None:
             return await self._transport.call(self._endpoint.create_request(group), Deadline(self._transport.timeout))
         retry, timeout = self._transport.retry, self._transport.timeout
-        if contested and timeout <= (least := 2 * retry.settle_time + 2):
+        if contested and timeout <= (least := longest(retry)):
             raise ConfigurationError(
                 f"a contested create may take {least:g} seconds, and timeout is {timeout:g}; see with_options(timeout=)"
             )
@@ -82,7 +83,7 @@ class ExperienceGroups(GroupReads):
         try:
             return (await once.create(group, once.key_of(group), permit)).group
         finally:
-            once.lookups.close()
+            once.close()
 
     async def update(self, group_id: str, **changes: Unpack[GroupChanges]) -> ExperienceGroup:
         """Change the given fields of a group; returns it as it is then.

@@ -104,7 +104,7 @@ async def test_of_several_that_were_there_before_the_oldest_is_the_group(emulato
     records = [{"id": f"{n:024x}", **tagged(1).to_dict(), **old} for n in (7, 5, 9)]
     emulator.create_groups(records, keep_ids=True)
     async with client_of(
-        emulator, retry=RetryPolicy(settle_time=3600), timeout=9000
+        emulator, retry=RetryPolicy(settle_time=3600), timeout=20_000
     ) as losant:  # old ones need not wait
         group = await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True)
     assert group.id == f"{5:024x}"

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from aiolosant import LosantClient, LosantError, NewExperienceGroup, RetryPolicy, TransportError, by_tag
-from aiolosant._http.pace import Gate
+from aiolosant._http.pace import Gate, Pace
 from aiolosant.emulator import Emulator, Fault, RequestRecord
 
 from .conftest import client_of
@@ -135,3 +135,22 @@ def test_an_idle_hour_after_an_outage_begins_anew() -> None:
     gate.bad(3600, down=True)
     assert not gate.shut
     assert gate.delay(3600, 9) == 0
+
+
+def test_a_pause_of_a_second_is_believed_in_steps_once_the_rate_is_known() -> None:
+    """It may be rounded up from milliseconds; what was too short is doubled, and a longer one is believed at once."""
+    pace = Pace(16)
+    for n in range(100):
+        pace.tick(n * 0.01, waited=True)
+        pace.start(n * 0.01)
+        pace.end(n * 0.01, n * 0.01, refused=n % 3 == 0, waiting=True)
+    assert pace.limit_found
+    held = []
+    for n in range(3):
+        now = 10.0 + n
+        pace.pause(now, 1.0)
+        held.append(pace.delay(now))
+    assert held[0] < 0.3
+    assert held[0] < held[1] < held[2] <= 1.0
+    pace.pause(20.0, 2.0)
+    assert pace.delay(20.0) == pytest.approx(2.0)

@@ -2,19 +2,19 @@
 
 The argument is in docs/exactly-once.md. In short: ids grow with the seconds of the server's clock, so that all can tell
 which of several twins is the oldest without talking. Whoever made one looks again when every older twin must show in a
-list, and if there is one deletes its own, unless somebody has touched it. Whoever finds one that is younger than that
-waits as well, so that nobody is told of a group that its maker is about to delete.
+list, and if there is one deletes its own, unless somebody has touched it. A client that finds a group which is younger
+than `settle_time` and a second waits as well, so that it never returns a group that its maker is about to delete.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from datetime import datetime
 from typing import Protocol
 
 import attrs
 
 from .._http.endpoint import GroupsEndpoint
+from .._http.retry import RetryPolicy
 from ..errors import DuplicateGroupError, NotFoundError
 from ..models import ExperienceGroup, NewExperienceGroup, unfulfilled
 from .lookup import Lookups
@@ -22,8 +22,9 @@ from .workers import Permit
 
 # Ids have whole seconds: within one of them any of two twins may have the smaller id.
 _SECOND = 1.0
-# The clocks of a server's machines, and of a gateway that writes the `Date`, may differ by so many seconds.
-_CLOCKS = 2.0
+# Seconds by which the clock of whoever writes the `Date`, perhaps a gateway, may differ from that of who writes
+# `creationDate`. It is spent on the age of what was found alone; clocks of makers that differ eat into `settle_time`.
+_CLOCK_MARGIN = 2.0
 # Dates that a server sets one after the other in one create may differ by so much.
 _SAME_MOMENT = 0.05
 
@@ -64,6 +65,24 @@ class Claim:
     began: float
 
 
+@attrs.frozen
+class Decision:
+    """How a contest ended.
+
+    Attributes:
+        group: The group that stays.
+        is_own: Whether this client has made it.
+    """
+
+    group: ExperienceGroup
+    is_own: bool
+
+
+def longest(retry: RetryPolicy) -> float:
+    """Return the seconds that the waits of one contested create add up to, if the response to one attempt is lost."""
+    return 3 * retry.settle_time + 2 * _SECOND
+
+
 class Contest:
     """Decides which group is the one, where several programs may create it at the same moment.
 
@@ -85,11 +104,18 @@ class Contest:
         found = await self._look_until_settled(key, found, permit)
         return found.groups[0] if found.groups else None
 
-    async def decide(self, key: Hashable, claim: Claim, permit: Permit) -> ExperienceGroup | None:
-        """Return the oldest group, and delete what this client has made besides; None if there is no group.
+    def close(self) -> None:
+        """Cancel the queries that are due or under way."""
+        self._children.close()
+
+    async def decide(self, key: Hashable, claim: Claim, permit: Permit) -> Decision | None:
+        """Wait until every older twin shows, delete what this client has made besides the oldest, and return that.
+
+        None if there is no group. It takes `settle_time` and up to a second, without a response three times as long.
 
         Raises:
             DuplicateGroupError: One's own younger twin was touched; it was not deleted.
+            LosantError: A request failed.
         """
         settle_time = self._transport.retry.settle_time
         # What was lost may land within `settle_time`, and shows within as much again.
@@ -102,9 +128,9 @@ class Contest:
             return None
         oldest, *younger = found.groups
         for twin in younger:
-            if self.is_own(twin, claim):
+            if is_own(twin, claim, self._transport.server_ahead):
                 await self._delete(twin, claim, found, permit)
-        return oldest
+        return Decision(oldest, is_own=is_own(oldest, claim, self._transport.server_ahead))
 
     async def _delete(self, twin: ExperienceGroup, claim: Claim, found: Found, permit: Permit) -> None:
         async def check() -> None:
@@ -113,7 +139,7 @@ class Contest:
             has_children = await permit.deadline.wait_for_turn(
                 self._children.find_anew(twin.id.lower(), gather=self._gather)
             )
-            if has_children or self._was_touched(now, claim):
+            if has_children or was_touched(now, claim):
                 ids = tuple(group.id for group in found.groups)
                 raise DuplicateGroupError(
                     f"{len(ids)} groups were made for one, and the younger was used already: {', '.join(ids)}", ids
@@ -132,13 +158,14 @@ class Contest:
 
     async def _look_until_settled(self, key: Hashable, found: Found, permit: Permit) -> Found:
         """Look again until the oldest that was found is so old that no older one can come to light."""
-        longest = self._transport.retry.settle_time + _SECOND
+        wait = self._transport.retry.settle_time + _SECOND
         while found.groups:
             age = self._age_of(found.groups[0], found.asked)
-            if age is not None and age > longest + _CLOCKS:
+            if age is not None and age > wait + _CLOCK_MARGIN:
                 break
-            # By our own clock: it was there when it was asked for, so that it is old enough after that.
-            await self._wait(longest, permit)
+            # The group is too young, or the server's time is unknown. It was there when it was asked for, so that by
+            # this machine's own clock it is old enough after that.
+            await self._wait(wait, permit)
             before, found = found.groups[0], await self._look_again(key, permit)
             if found.groups and found.groups[0].id == before.id:
                 break
@@ -166,25 +193,30 @@ class Contest:
             return None
         return at + ahead - group.creation_date.timestamp()
 
-    def is_own(self, twin: ExperienceGroup, claim: Claim) -> bool:
-        """Whether a group is one that this client has made."""
-        if claim.made is not None and twin.id.lower() == claim.made.id.lower():
-            return True
-        # No response told of it, so that only what it is can say whose.
-        wanted = attrs.asdict(claim.sent, recurse=False)
-        return claim.in_doubt and not unfulfilled(twin, wanted) and self._was_made_since(twin, claim.began)
 
-    def _was_made_since(self, twin: ExperienceGroup, began: float) -> bool:
-        ahead = self._transport.server_ahead
-        if ahead is None or twin.creation_date is None:
-            return True
-        return twin.creation_date.timestamp() >= began + ahead - _SECOND
+def is_own(twin: ExperienceGroup, claim: Claim, server_ahead: float | None) -> bool:
+    """Whether a group is one that this client has made, as far as anybody can tell.
 
-    def _was_touched(self, twin: ExperienceGroup, claim: Claim) -> bool:
-        if claim.made is not None and twin.id.lower() == claim.made.id.lower():
-            return twin.last_updated != claim.made.last_updated
-        return _seconds_between(twin.creation_date, twin.last_updated) > _SAME_MOMENT
+    If no response told of it, only what the group is can say whose: it has what was sent, and was made since. A group
+    or a server without a date is another's.
+    """
+    if _is_made(twin, claim):
+        return True
+    if not claim.in_doubt or server_ahead is None or twin.creation_date is None:
+        return False
+    # A `Date` has whole seconds, so that the server is up to a second further ahead.
+    was_made_since = twin.creation_date.timestamp() >= claim.began + server_ahead - _SECOND
+    return was_made_since and not unfulfilled(twin, attrs.asdict(claim.sent, recurse=False))
 
 
-def _seconds_between(one: datetime | None, other: datetime | None) -> float:
-    return 0.0 if one is None or other is None else abs((other - one).total_seconds())
+def was_touched(twin: ExperienceGroup, claim: Claim) -> bool:
+    """Whether somebody has changed a group of one's own since it was made; true if that cannot be told."""
+    if _is_made(twin, claim) and claim.made is not None:
+        return twin.last_updated != claim.made.last_updated
+    if twin.creation_date is None or twin.last_updated is None:
+        return True
+    return abs((twin.last_updated - twin.creation_date).total_seconds()) > _SAME_MOMENT
+
+
+def _is_made(twin: ExperienceGroup, claim: Claim) -> bool:
+    return claim.made is not None and twin.id.lower() == claim.made.id.lower()

@@ -71,7 +71,7 @@ class ExactlyOnce:
         contested: Whether programs that know nothing of each other may create the same group at the same moment.
 
     Attributes:
-        lookups: The shared lookups of this batch.
+        lookups: The shared lookups of this batch; `close` ends them.
 
     Raises:
         TypeError: `identity` is neither `by_name()` nor `by_tag(key)`.
@@ -89,6 +89,12 @@ class ExactlyOnce:
         self.lookups: Lookups[Hashable, Found] = Lookups(self._look_up, self._transport, gather=gather)
         second_looks = GATHER_SECOND_LOOKS if gather else 0.0
         self._contest = Contest(endpoint, self.lookups, gather=second_looks) if contested else None
+
+    def close(self) -> None:
+        """Cancel the queries that are due or under way. Callers that wait get a TransportError."""
+        self.lookups.close()
+        if self._contest is not None:
+            self._contest.close()
 
     def key_of(self, group: NewExperienceGroup) -> Hashable:
         """Return what a group is known by.
@@ -138,7 +144,7 @@ class ExactlyOnce:
                 return created
             finally:
                 lock.creates += permit.sent.attempts > 0
-                if (permit.sent.in_doubt or permit.sent.unsettled) and not settled:
+                if permit.is_unknown and not settled:
                     lock.doubt(self._transport.retry.settle_time)
                 lock.release()
         except LosantError as error:
@@ -190,12 +196,13 @@ class ExactlyOnce:
     ) -> Created:
         request = self._endpoint.create_request(group, functools.partial(self._check_absent, key))
         retry, sent, began = self._transport.retry, permit.sent, asyncio.get_running_loop().time()
+        undecided = OutcomeUnknownError("it was made, but it could not be found out whether it is the one that stays")
+        doubt = undecided
         while True:
             made: ExperienceGroup | None = None
-            doubt = OutcomeUnknownError("it was made, but it could not be found out whether it is the one that stays")
             try:
                 made = await self._transport.call(request, permit.deadline, sent)
-                sent.unsettled = True
+                permit.unsettled, doubt = True, undecided
             except OutcomeUnknownError as error:
                 doubt = error
             except _ThereError as error:
@@ -217,10 +224,11 @@ class ExactlyOnce:
             except Exception as error:
                 raise _still_unknown(doubt, "looking for it", error) from error
             if sent.in_doubt:
-                self._transport.observer.create_settled(self._endpoint.path, decided.id if decided else None)
-            sent.unsettled = False
+                self._transport.observer.create_settled(self._endpoint.path, decided.group.id if decided else None)
+            permit.unsettled = False
             if decided is not None:
-                return Created(decided, is_new=contest.is_own(decided, claim), was_answered=made is not None)
+                was_answered = made is not None and decided.group.id == made.id
+                return Created(decided.group, is_new=decided.is_own, was_answered=was_answered)
             if made is not None or not retry.has_attempts_left(sent.counted):
                 raise doubt
             await permit.take()

@@ -137,7 +137,7 @@ class CreateMany(_GroupJob):
     def close(self) -> None:
         """Look up nothing more."""
         if self._once is not None:
-            self._once.lookups.close()
+            self._once.close()
 
 
 Change = Callable[[ExperienceGroup], Mapping[str, Any] | None]

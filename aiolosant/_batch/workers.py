@@ -73,13 +73,20 @@ class Permit:
     Attributes:
         deadline: When the item has to be done.
         sent: What was sent for the item.
+        unsettled: Whether what was made is still to be decided upon.
     """
 
     def __init__(self, permits: asyncio.Semaphore, timeout: float, *, patient: bool = True) -> None:
         self.deadline = Deadline(timeout, patient=patient)
         self.sent = Sent()
+        self.unsettled = False
         self._permits = permits
         self._held = True
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nobody can tell what has become of the item, should it end now."""
+        return self.sent.in_doubt or self.unsettled
 
     def give_up(self) -> None:
         """Let another item have the permit, for as long as this one sends nothing."""
@@ -293,7 +300,7 @@ class Workers(Generic[O]):
         while not self._pulled.empty():
             _, _, item = self._pulled.get_nowait()
             if item is not None:
-                self._give_up(item, Sent())
+                self._give_up(item, Permit(asyncio.Semaphore(0), 0))
         self._feeding_is_over = True
         self._wake_at_the_end()
 
@@ -302,14 +309,14 @@ class Workers(Generic[O]):
             outcome = await self.job.do(item, permit)
         except asyncio.CancelledError:
             # By `leave`, or by whoever shuts the loop down: the item still has its outcome.
-            self._give_up(item, permit.sent)
+            self._give_up(item, permit)
             return
         except LosantError as error:
             if permit.sent.request is not None:
                 locate(error, permit.sent.request.method, permit.sent.request.path, permit.sent)
-            outcome = self.job.gave_up(item, error, _status_of(error, permit.sent))
+            outcome = self.job.gave_up(item, error, _status_of(error, permit))
         except Exception as error:  # noqa: BLE001 - a mistake in the work itself: raised to the consumer in the end
-            outcome = self.job.gave_up(item, error, _status_of(error, permit.sent))
+            outcome = self.job.gave_up(item, error, _status_of(error, permit))
             self.stop(error)
         finally:
             permit.give_up()
@@ -319,13 +326,14 @@ class Workers(Generic[O]):
         permit = self._under_way.pop(task)
         if task.cancelled():  # before it ran; once it runs, it makes an outcome of its cancellation
             permit.give_up()
-            self._give_up(item, permit.sent)
+            self._give_up(item, permit)
         self._wake_at_the_end()
 
-    def _give_up(self, item: Item, sent: Sent) -> None:
+    def _give_up(self, item: Item, permit: Permit) -> None:
         """Finish an item that the end of the batch has kept from its own outcome."""
         error: LosantError
-        if sent.in_doubt or sent.unsettled:
+        sent = permit.sent
+        if permit.is_unknown:
             error = OutcomeUnknownError("the batch ended before it was known what became of it")
         else:
             error = TransportError("not sent again" if sent.attempts else "not sent: the batch ended first")
@@ -333,7 +341,7 @@ class Workers(Generic[O]):
         error.__cause__ = self._fatal
         if sent.request is not None:
             locate(error, sent.request.method, sent.request.path, sent)
-        self._finish(item, self.job.gave_up(item, error, _status_of(error, sent)))
+        self._finish(item, self.job.gave_up(item, error, _status_of(error, permit)))
 
     def _wake_at_the_end(self) -> None:
         if self._feeding_is_over and not self._under_way:
@@ -361,7 +369,7 @@ class Workers(Generic[O]):
         return isinstance(error, self.job.fatal)
 
 
-def _status_of(error: BaseException, sent: Sent) -> GaveUp:
+def _status_of(error: BaseException, permit: Permit) -> GaveUp:
     if isinstance(error, DuplicateGroupError):
-        return "unknown" if sent.attempts else "failed"  # if it was sent, the group is surely not missing
-    return "unknown" if isinstance(error, OutcomeUnknownError) or sent.in_doubt else "failed"
+        return "unknown" if permit.sent.attempts else "failed"  # if it was sent, the group is surely not missing
+    return "unknown" if isinstance(error, OutcomeUnknownError) or permit.is_unknown else "failed"

@@ -145,7 +145,10 @@ class Connections:
 
     @property
     def server_ahead(self) -> float | None:
-        """Seconds that the server's clock is ahead of the event loop's, or a second more; None if it never said."""
+        """Seconds that the server's clock is ahead of the event loop's; None if the server never told the time.
+
+        It is a lower bound, up to a second too small, since a `Date` has whole seconds.
+        """
         try:
             return None if self.date is None else parsedate_to_datetime(self.date).timestamp() - self.date_seen
         except ValueError:

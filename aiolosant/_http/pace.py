@@ -18,6 +18,11 @@ _FORGIVENESS = 0.06
 _SCORE_TO_CUT = 8.0
 _LEAST_SHARE = 0.045
 _WEIGHT_OF_PAUSE = 4.0  # what a refusal that came with a pause adds to the score
+# A pause is told in whole seconds, so that one second may be rounded up from a few milliseconds. Once the rate is known
+# it is believed only in steps: at first for the time of so many requests, and each time that this was too short for
+# twice as long.
+_ROUNDED = 1.0  # seconds
+_REQUESTS_TO_HOLD = 4
 # After a cut: how far below the measured limit to start, and how long to take back to it.
 _DEPTH = 0.15  # a share of the limit
 _RECOVERY = 4.0  # seconds
@@ -26,6 +31,7 @@ _SHORTEST_RECOVERY = 0.5  # seconds, after a poor measurement
 # How to measure.
 _SAMPLE = 150  # answers that make a good measurement; one of fewer is tested sooner
 _SLICE = 0.5  # seconds that one slice of a measurement lasts at least
+_OUTGROWN = 2.0  # how many times as fast as at its beginning the pace may become within a measurement
 _LATENESS = 0.005  # seconds that timers may be late by
 
 # How many bad answers in a row shut the gate: an outage at once, refusals only if they last, since a limit by rate
@@ -65,6 +71,9 @@ class Pace:
         self._duration = 0.0  # of a request, in seconds; the last ones count most
         self._next_start = -math.inf
         self._paused_until = -math.inf
+        self._paused_at = -math.inf
+        self._asked_until = -math.inf  # the same, but without what was only held for a few requests
+        self._holds = 0  # in a row, none of which was long enough
         self.gate = Gate()
         self._now: float | None = None
         self._current = _Slice()
@@ -113,12 +122,15 @@ class Pace:
     def tick(self, now: float, *, waited: bool) -> None:
         """Note that time has passed, and whether somebody waited all the while."""
         if self._now is not None and waited and not self.gate.shut:
-            # A pause that the server asked for says nothing about its rate.
-            seconds = max(0.0, now - max(self._now, self._paused_until, self.gate.paused_until))
+            # A pause that the server asked for says nothing about its rate; one of a few requests belongs to it.
+            seconds = max(0.0, now - max(self._now, self._asked_until, self.gate.paused_until))
             self._since_cut += seconds
             self._current.seconds += seconds
-            if self._current.seconds >= _SLICE and self._current.answers >= _SAMPLE / 2:
-                self._previous, self._current = self._current, _Slice()
+            if self.rate > _OUTGROWN * self._current.rate:
+                # What was answered at a much slower pace says nothing about the limit.
+                self._previous, self._current = _Slice(self.rate), _Slice(self.rate)
+            elif self._current.seconds >= _SLICE and self._current.answers >= _SAMPLE / 2:
+                self._previous, self._current = self._current, _Slice(self.rate)
         self._now = now
 
     def pause(self, now: float, seconds: float) -> None:
@@ -126,12 +138,23 @@ class Pace:
 
         The refusal that came with it costs everyone time, so that fewer of them must do to bring the pace down.
         """
-        if seconds > 0 and now >= self._paused_until:  # the others of a wave ask for the same pause
-            # Counted whether anybody waited before or not, and perhaps a second time: it is worth several refusals.
-            self._current.answers += 1
-            self._current.refused += 1
+        if seconds <= 0:
+            return
+        is_new = now >= self._paused_until  # the others of a wave ask for the same pause
+        if is_new:
+            self._paused_at = now
+        if seconds <= _ROUNDED and self._limit is not None:
+            if is_new:
+                held = 2 ** min(self._holds, 16) * _REQUESTS_TO_HOLD / self.rate
+                self._holds += 1
+                self._paused_until = now + min(seconds, held)
+        else:
+            self._current.answers += is_new
+            self._current.refused += is_new
+            self._paused_until = self._asked_until = max(self._paused_until, now + seconds)
+        if is_new:
+            # It stands for the requests that were held back: what is refused with a pause is worth several refusals.
             self._add(_WEIGHT_OF_PAUSE - 1, now)
-        self._paused_until = max(self._paused_until, now + seconds)
 
     def end(self, now: float, started: float, *, refused: bool | None, waiting: bool, down: bool = False) -> None:
         """A request ended: refused, taken, or (None) without any word of the server's, which may be `down`."""
@@ -150,6 +173,8 @@ class Pace:
         if refused:
             self._add(1, now)
         else:
+            if started > self._paused_at:
+                self._holds = 0
             self._score = max(0.0, self._score - _FORGIVENESS)
             if self._limit is None and waiting:
                 self._window = min(self._max_in_flight, self._window + 1)
@@ -172,7 +197,7 @@ class Pace:
         self._since_cut = 0.0
         self._last_cut = now
         self._score = 0.0
-        self._current, self._previous = _Slice(), _Slice()
+        self._current, self._previous = _Slice(self.rate), _Slice(self.rate)
         # From here on the rate is the bound.
         self._window = self._max_in_flight
         self._next_start = max(self._next_start, now)
@@ -260,14 +285,17 @@ class Gate:
 
 
 class _Slice:
-    """What was answered in a stretch of time."""
+    """What was answered in a stretch of time, which began at a rate."""
 
-    __slots__ = ("answers", "refused", "seconds")
+    __slots__ = ("answers", "rate", "refused", "seconds")
 
-    def __init__(self, answers: int = 0, refused: int = 0, seconds: float = 0.0) -> None:
+    def __init__(self, rate: float = math.inf, answers: int = 0, refused: int = 0, seconds: float = 0.0) -> None:
+        self.rate = rate
         self.answers = answers
         self.refused = refused
         self.seconds = seconds
 
     def __add__(self, other: _Slice) -> _Slice:
-        return _Slice(self.answers + other.answers, self.refused + other.refused, self.seconds + other.seconds)
+        return _Slice(
+            self.rate, self.answers + other.answers, self.refused + other.refused, self.seconds + other.seconds
+        )

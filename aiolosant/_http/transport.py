@@ -42,7 +42,6 @@ class Sent:
         on_wire: Whether an attempt is under way.
         in_doubt: Whether an attempt may have been applied without a response that says so.
         error: What went wrong with the last attempt that is followed by another; None if there is none.
-        unsettled: Whether what was made is still to be decided upon; written by the exactly-once create.
     """
 
     attempts: int = 0
@@ -54,7 +53,6 @@ class Sent:
     on_wire: bool = False
     in_doubt: bool = False
     error: LosantError | None = None
-    unsettled: bool = False
 
     @property
     def counted(self) -> int:
@@ -110,7 +108,7 @@ class Transport:
 
     @property
     def server_ahead(self) -> float | None:
-        """Seconds that the server's clock is ahead of the event loop's, or a second more; None if it never said."""
+        """Seconds that the server's clock is ahead of the event loop's, at the least; None if it never told them."""
         return self._connections.server_ahead
 
     def with_options(self, *, timeout: float, retry: RetryPolicy, background: bool) -> Transport:

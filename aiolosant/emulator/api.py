@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from .operation import ApiRequest, ApiResponse, Call, Operation, error_response
 from .parameters import Shaping, read_parameters
 from .query_sql import QueryError
+from .quirks import Quirks
 from .routes import find_operation
 from .schemas import ID, ApiProblem, NoJsonError, read_body, validation
 from .state import State
@@ -28,28 +29,21 @@ class Api:
     Args:
         state: What it knows.
         strict: Whether query parameters that are not declared are refused instead of ignored.
+        quirks: In what it is wrong on purpose.
     """
 
-    def __init__(self, state: State, *, strict: bool) -> None:
+    def __init__(self, state: State, *, strict: bool, quirks: Quirks) -> None:
         self._state = state
         self._strict = strict
+        self._quirks = quirks
 
     def answer(self, asked: ApiRequest) -> ApiResponse:
         """The answer to a request; nothing else happens meanwhile."""
         try:
             with self._state.held():
                 return self._answer(asked)
-        except ApiProblem as problem:
-            return error_response(problem.status, problem.kind, problem.message)
-        except NoJsonError as problem:
-            return ApiResponse(400, {"code": "InvalidContent", "message": str(problem)})  # the framework's own shape
-        except TreeError as problem:
-            return error_response(400, "Validation", str(problem))
-        except QueryError as problem:
-            return error_response(400, "Validation", f"query is not valid: {problem}")
-        except Exception:  # whatever else is a mistake of the emulator's: told here, and in the log
-            logger.exception("%s %s", asked.method, asked.target)
-            return error_response(500, "InternalServerError", "the emulator failed; its log says why")
+        except Exception as problem:  # noqa: BLE001 - each becomes an answer, and what is a mistake here is logged
+            return self._quirks.error(_error_response(asked, problem))
 
     def _answer(self, asked: ApiRequest) -> ApiResponse:
         operation, ids = find_operation(asked.method, asked.path)
@@ -57,7 +51,8 @@ class Api:
         for name, value in ids.items():
             if not ID.fullmatch(value):
                 raise validation(f"{name} must be 24 hex digits")
-        parameters = read_parameters(operation.parameters, asked.query, strict=self._strict)
+        query = self._quirks.query_string(asked.query)
+        parameters = read_parameters(operation.parameters, query, strict=self._strict)
         prepared = None if operation.prepare is None else operation.prepare(parameters)
         shaping = read_parameters(Shaping, asked.query, strict=False)
         body = {} if operation.body is None else read_body(operation.body, asked.body)
@@ -66,7 +61,7 @@ class Api:
         if application_id and not self._state.accounts.has_application(application_id):
             raise ApiProblem(404, "NotFound", "Application was not found")
         call = Call(self._state, application_id, ids, parameters, prepared, body, shaping.links, asked.target)
-        return ApiResponse(operation.status, operation.answer(call))
+        return self._quirks.answer(operation, call)
 
     def check_token(self, asked: ApiRequest, scopes: set[str]) -> None:
         """Let through a token with one of some scopes; with any scope, if there are none.
@@ -83,6 +78,21 @@ class Api:
             raise ApiProblem(401, "Unauthorized", "Unauthorized")
         if scopes and not own & scopes:
             raise ApiProblem(403, "Forbidden", f"The token has none of the scopes {', '.join(sorted(scopes))}")
+
+
+def _error_response(asked: ApiRequest, problem: Exception) -> ApiResponse:
+    match problem:
+        case ApiProblem():
+            return error_response(problem.status, problem.kind, problem.message)
+        case NoJsonError():
+            return ApiResponse(400, {"code": "InvalidContent", "message": str(problem)})  # the framework's own shape
+        case TreeError():
+            return error_response(400, "Validation", str(problem))
+        case QueryError():
+            return error_response(400, "Validation", f"query is not valid: {problem}")
+    # Whatever else is a mistake of the emulator's: told here, and in the log.
+    logger.error("%s %s", asked.method, asked.target, exc_info=problem)
+    return error_response(500, "InternalServerError", "the emulator failed; its log says why")
 
 
 def _token_of(asked: ApiRequest) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from .admin import Admin
 from .api import Api
 from .controls import Controls
+from .quirks import Quirks
 from .schemas import ID
 from .serving import ServingThread
 from .state import State
@@ -30,11 +32,13 @@ class Emulator(Controls):
         application_id: Id of the first application; None for the one that `data` has, or a new one.
         strict: Whether query parameters that Losant does not declare are refused with a 400, instead of ignored as
             Losant does. It finds mistakes in tests.
+        quirks: In what it is wrong on purpose, so that what relies on Losant's being otherwise is found: names of
+            `aiolosant.emulator.QUIRKS`, which says what each does.
         seed: Makes ids, and the token if it is new, the same in each run; None for new ones.
 
     Raises:
         ValueError: `token` cannot be sent in a header, `application_id` is not 24 hex digits, or `data` is another
-            program's file.
+            program's file, or there is no such quirk.
         sqlite3.Error: `data` is no database, or another emulator has it open.
     """
 
@@ -47,14 +51,16 @@ class Emulator(Controls):
         token: str | None = None,
         application_id: str | None = None,
         strict: bool = False,
+        quirks: Iterable[str] = (),
         seed: int | None = None,
     ) -> None:
         if token is not None and not (token and all("!" <= character <= "~" for character in token)):
             raise ValueError("token must be visible ASCII characters without blanks")
         if application_id is not None and not (isinstance(application_id, str) and ID.fullmatch(application_id)):
             raise ValueError(f"application_id must be 24 hex digits, not {application_id!r}")
+        wrong = Quirks(quirks)
         super().__init__(State(data, token=token, application_id=application_id, seed=seed))
-        api = Api(self._state, strict=strict)
+        api = Api(self._state, strict=strict, quirks=wrong)
         traffic = Traffic(self, api, Admin(self, api))
         self._server = ServingThread(traffic.handle, host, port)
         self._host = host

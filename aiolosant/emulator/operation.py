@@ -90,10 +90,12 @@ class ApiResponse:
     Attributes:
         status: The status.
         content: What becomes the JSON of the body.
+        headers: Headers beside the usual ones.
     """
 
     status: int
     content: object
+    headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def error_response(status: int, kind: str, message: str) -> ApiResponse:

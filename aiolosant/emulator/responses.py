@@ -27,7 +27,8 @@ def json_response(
 ) -> web.Response:
     """A response, compressed if its receiver takes that."""
     body = msgspec.json.encode(content.content)
-    response = web.Response(status=content.status, content_type="application/json", headers=headers)
+    all_headers = {**content.headers, **(headers or {})}
+    response = web.Response(status=content.status, content_type="application/json", headers=all_headers)
     if _GZIP.search(request.headers.get("Accept-Encoding", "")):
         body = gzip.compress(body, 1)
         response.headers["Content-Encoding"] = "gzip"
