@@ -55,7 +55,8 @@ class ExperienceGroups(GroupReads):
             contested: Whether other programs may create the same group at the same moment, as replicas of a service do.
                 Then all get the same one, the oldest, and who made a younger one deletes it. Unless the group has been
                 there for a while, this takes `RetryPolicy.settle_time` and up to a second more; three times that, if a
-                response was lost. All that may create it must say so. `docs/exactly-once.md` says why this is right.
+                response was lost. If the caller is cancelled meanwhile, it goes on by itself as long as the client is
+                open. All that may create it must say so. `docs/exactly-once.md` says why this is right.
 
         Raises:
             OutcomeUnknownError: The request left, but nothing tells whether the group was made.
@@ -80,10 +81,15 @@ class ExperienceGroups(GroupReads):
         once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=0, contested=contested)
         # One create has nobody to share permits with.
         permit = Permit(asyncio.Semaphore(0), self._transport.timeout, patient=False)
+        creating = self._create_once(once, group, permit)
+        return await (self._transport.finish(creating, lambda: permit.is_unknown) if contested else creating)
+
+    async def _create_once(self, once: ExactlyOnce, group: NewExperienceGroup, permit: Permit) -> ExperienceGroup:
         try:
             return (await once.create(group, once.key_of(group), permit)).group
         finally:
-            once.close()
+            for one in once.to_close:
+                one.close()
 
     async def update(self, group_id: str, **changes: Unpack[GroupChanges]) -> ExperienceGroup:
         """Change the given fields of a group; returns it as it is then.

@@ -11,6 +11,7 @@ from aiolosant import (
     ExperienceGroup,
     LosantClient,
     NewExperienceGroup,
+    OutcomeUnknownError,
     RetryPolicy,
     by_name,
     by_tag,
@@ -148,3 +149,80 @@ async def test_what_is_contested_must_say_by_what(losant: LosantClient, emulator
     with pytest.raises(TypeError, match="contested must be"):
         losant.experience_groups.create_many([], unique_by=TAG, contested=1)  # type: ignore[arg-type]  # the subject
     assert emulator.requests == []
+
+
+@pytest.mark.parametrize("contested", [False, True])
+async def test_creates_of_one_group_in_one_client_share_its_outcome(emulator: Emulator, contested: bool) -> None:
+    """Whoever waited for another's create needs no request of its own."""
+    async with client_of(emulator, retry=QUICK) as losant:
+        creates = [losant.experience_groups.create(tagged(1), unique_by=TAG, contested=contested) for _ in range(50)]
+        made = await asyncio.gather(*creates)
+        before = len(emulator.requests)
+        again = await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=contested)
+    assert {group.id for group in (*made, again)} == {group["id"] for group in emulator.groups()}
+    assert before <= 3
+    assert len(emulator.requests) == before + (0 if contested else 1)
+
+
+async def test_a_create_whose_caller_is_cancelled_still_deletes_its_twin(emulator: Emulator) -> None:
+    """It goes on by itself; the caller need not wait for it."""
+    made = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slip_in(request: RequestRecord) -> None:
+        if request.method == "POST":
+            emulator.create_groups([tagged(1).to_dict()])
+        elif emulator.groups():
+            loop.call_soon_threadsafe(made.set)
+
+    emulator.before_request = slip_in
+    async with client_of(emulator, retry=QUICK) as losant:
+        creating = asyncio.create_task(losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True))
+        while len(emulator.groups()) < 2:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        creating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await creating
+        await made.wait()
+        while "DELETE" not in {request.method for request in emulator.requests if request.status == 200}:
+            await asyncio.sleep(0)
+    assert len(emulator.groups()) == 1
+
+
+async def test_a_create_that_is_cancelled_before_it_was_sent_makes_nothing(emulator: Emulator) -> None:
+    """Nothing goes on that has not begun."""
+    emulator.inject(Fault.SILENCE, method="GET")
+    async with client_of(emulator, retry=QUICK) as losant:
+        creating = asyncio.create_task(losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True))
+        while not emulator.requests:
+            await asyncio.sleep(0)
+        creating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await creating
+        emulator.withdraw_faults()
+    assert [request.method for request in emulator.requests] == ["GET"]
+
+
+async def test_old_twins_are_told_of_in_the_log(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    """With their ids: their makers are gone, so that nobody deletes them."""
+    old = {"creationDate": "2020-01-01T00:00:00.000Z"}
+    records = [{"id": f"{n:024x}", **tagged(1).to_dict(), **old} for n in (5, 7)]
+    emulator.create_groups(records, keep_ids=True)
+    async with client_of(emulator, retry=QUICK) as losant:
+        await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True)
+    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
+    assert f"{5:024x}, {7:024x}" in record.getMessage()
+
+
+async def test_an_answer_that_fails_after_a_lost_one_is_not_taken_for_made(emulator: Emulator) -> None:
+    """The error tells of the lost one: nobody knows whether it was made."""
+    emulator.inject(Fault.CUT_BEFORE_WRITE, method="POST")
+    emulator.before_request = lambda request: (
+        emulator.revoke_token(emulator.token) if request.method == "GET" and len(emulator.requests) > 2 else None
+    )
+    async with client_of(emulator, retry=QUICK) as losant:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True)
+    assert "may have been done or not" in str(caught.value)
+    assert "it was made" not in str(caught.value)

@@ -145,7 +145,8 @@ async def create(server: Server, start: float, fates: Sequence[str]) -> Created:
     try:
         return await once.create(SENT, once.key_of(SENT), Permit(asyncio.Semaphore(0), 1000))
     finally:
-        once.close()
+        for one in once.to_close:
+            one.close()
 
 
 plans = st.lists(

@@ -8,6 +8,7 @@ than `settle_time` and a second waits as well, so that it never returns a group 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Sequence
 from typing import Protocol
 
@@ -19,6 +20,8 @@ from ..errors import DuplicateGroupError, NotFoundError
 from ..models import ExperienceGroup, NewExperienceGroup, unfulfilled
 from .lookup import Lookups
 from .workers import Permit
+
+logger = logging.getLogger("aiolosant")
 
 # Ids have whole seconds: within one of them any of two twins may have the smaller id.
 _SECOND = 1.0
@@ -99,10 +102,27 @@ class Contest:
         self._gather = gather
         self._children: Lookups[str, bool] = Lookups(self._find_parents, self._transport, gather=gather)
 
+    @property
+    def settled_for(self) -> float:
+        """Seconds until a group that was just decided upon is so old that no older one can come to light."""
+        return self._transport.retry.settle_time + _SECOND + _CLOCK_MARGIN
+
     async def agree(self, key: Hashable, found: Found, permit: Permit) -> ExperienceGroup | None:
-        """Return the group that all agree on, given what was found; None if it has gone meanwhile."""
+        """Return the group that all agree on, given what was found; None if it has gone meanwhile.
+
+        It takes `settle_time` and a second, unless the group has been there for longer.
+
+        Raises:
+            LosantError: A request failed.
+        """
         found = await self._look_until_settled(key, found, permit)
-        return found.groups[0] if found.groups else None
+        if not found.groups:
+            return None
+        ages = [self._age_of(group, found.asked) for group in found.groups]
+        if len(ages) > 1 and all(age is not None and age > self.settled_for for age in ages):
+            ids = ", ".join(group.id for group in found.groups)
+            logger.warning("%d groups are there for one, of which the oldest is used: %s", len(ages), ids)
+        return found.groups[0]
 
     def close(self) -> None:
         """Cancel the queries that are due or under way."""
@@ -161,7 +181,7 @@ class Contest:
         wait = self._transport.retry.settle_time + _SECOND
         while found.groups:
             age = self._age_of(found.groups[0], found.asked)
-            if age is not None and age > wait + _CLOCK_MARGIN:
+            if age is not None and age > self.settled_for:
                 break
             # The group is too young, or the server's time is unknown. It was there when it was asked for, so that by
             # this machine's own clock it is old enough after that.

@@ -71,7 +71,8 @@ class ExactlyOnce:
         contested: Whether programs that know nothing of each other may create the same group at the same moment.
 
     Attributes:
-        lookups: The shared lookups of this batch; `close` ends them.
+        lookups: The shared lookups of this batch.
+        to_close: All that has to be closed in the end.
 
     Raises:
         TypeError: `identity` is neither `by_name()` nor `by_tag(key)`.
@@ -89,12 +90,7 @@ class ExactlyOnce:
         self.lookups: Lookups[Hashable, Found] = Lookups(self._look_up, self._transport, gather=gather)
         second_looks = GATHER_SECOND_LOOKS if gather else 0.0
         self._contest = Contest(endpoint, self.lookups, gather=second_looks) if contested else None
-
-    def close(self) -> None:
-        """Cancel the queries that are due or under way. Callers that wait get a TransportError."""
-        self.lookups.close()
-        if self._contest is not None:
-            self._contest.close()
+        self.to_close = (self.lookups,) if self._contest is None else (self.lookups, self._contest)
 
     def key_of(self, group: NewExperienceGroup) -> Hashable:
         """Return what a group is known by.
@@ -129,29 +125,32 @@ class ExactlyOnce:
         try:
             doubtful_for = await lock.take(permit)
             try:
-                found = None if fresh and not doubtful_for else await self._find_before(key, lock, doubtful_for, permit)
-                there = None if found is None else self._only(key, found)
-                if found is not None and there is not None and self._contest is not None:
-                    there = await self._contest.agree(key, found, permit)
-                    await permit.take()
+                # Those that waited for another create of the same group share its outcome.
+                there = lock.group and lock.group_since(self._transport.throttle.seconds_of_news)
+                if there is None and (doubtful_for or not fresh):
+                    there = await self._find_before(key, lock, doubtful_for, permit)
                 if there is not None:
-                    return Created(there, is_new=False, was_answered=False)
-                if self._contest is None:
+                    created = Created(there, is_new=False, was_answered=False)
+                elif self._contest is None:
                     created = await self._send(group, key, permit, fresh=fresh)
                 else:
                     created = await self._send_contested(group, key, permit, self._contest)
                 settled = True
+                if lock.waiting or self._contest is not None:
+                    lock.settle(created.group, remembered=0.0 if self._contest is None else self._contest.settled_for)
                 return created
             finally:
                 lock.creates += permit.sent.attempts > 0
-                if permit.is_unknown and not settled:
+                if not settled and permit.is_unknown:
                     lock.doubt(self._transport.retry.settle_time)
                 lock.release()
         except LosantError as error:
             locate(error, "POST", self._endpoint.path, permit.sent)
             raise
 
-    async def _find_before(self, key: Hashable, lock: KeyLock, doubtful_for: float, permit: Permit) -> Found:
+    async def _find_before(
+        self, key: Hashable, lock: KeyLock, doubtful_for: float, permit: Permit
+    ) -> ExperienceGroup | None:
         """Look for the group before it is sent; for `doubtful_for` seconds an earlier write may still land."""
         deadline = permit.deadline
         found = await deadline.wait_for_turn(self.lookups.find(key))
@@ -160,7 +159,15 @@ class ExactlyOnce:
         if not found.groups and doubtful_for:
             await deadline.wait_for_turn(self._transport.sleep(doubtful_for))
             found = await deadline.wait_for_turn(self.lookups.find_anew(key))
-        return found
+        there = self._only(key, found)
+        if there is None or self._contest is None:
+            return there
+        settled = lock.group_since(self._contest.settled_for)
+        if settled is not None and settled.id == there.id:
+            return there
+        there = await self._contest.agree(key, found, permit)
+        await permit.take()
+        return there
 
     async def _send(self, group: NewExperienceGroup, key: Hashable, permit: Permit, *, fresh: bool) -> Created:
         precondition = None if fresh else functools.partial(self._check_absent, key)

@@ -137,7 +137,8 @@ class CreateMany(_GroupJob):
     def close(self) -> None:
         """Look up nothing more."""
         if self._once is not None:
-            self._once.close()
+            for one in self._once.to_close:
+                one.close()
 
 
 Change = Callable[[ExperienceGroup], Mapping[str, Any] | None]

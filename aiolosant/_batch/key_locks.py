@@ -7,6 +7,7 @@ import math
 import weakref
 from collections.abc import Hashable
 
+from ..models import ExperienceGroup
 from .workers import Permit
 
 
@@ -16,13 +17,17 @@ class KeyLock(asyncio.Lock):
     Attributes:
         creates: How often the group was sent under this lock. Whoever holds the lock counts it just before the release,
             so that a lookup from before or during a create can be told from one that came after it.
+        waiting: How many wait for the lock.
+        group: The group that the last create under this lock ended with; None if there is none.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.creates = 0
+        self.group: ExperienceGroup | None = None
+        self._group_since = -math.inf
         self._doubt_until = -math.inf
-        self._waiting = 0
+        self.waiting = 0
 
     async def take(self, permit: Permit) -> float:
         """Wait until nobody else in this client creates the group; `release` lets others have it.
@@ -31,13 +36,13 @@ class KeyLock(asyncio.Lock):
 
         Returns the seconds in which an earlier, lost write may still land; 0 if none can.
         """
-        if self._waiting or self.locked():
+        if self.waiting or self.locked():
             permit.give_up()
-            self._waiting += 1
+            self.waiting += 1
             try:
                 await permit.deadline.wait_for_turn(self.acquire(), "another create of the same group")
             finally:
-                self._waiting -= 1
+                self.waiting -= 1
             try:
                 await permit.take()
             except BaseException:
@@ -47,12 +52,24 @@ class KeyLock(asyncio.Lock):
             await self.acquire()
         return max(0.0, self._doubt_until - asyncio.get_running_loop().time())
 
+    def settle(self, group: ExperienceGroup, *, remembered: float = 0.0) -> None:
+        """Note which group there is, for whoever waits for the lock, and for so many seconds beyond that."""
+        self.group, self._group_since = group, asyncio.get_running_loop().time()
+        if remembered:
+            self._keep(remembered)
+
+    def group_since(self, seconds: float) -> ExperienceGroup | None:
+        """Return the group that a create ended with no longer than so many seconds ago; None if none did."""
+        return self.group if asyncio.get_running_loop().time() - self._group_since <= seconds else None
+
     def doubt(self, seconds: float) -> None:
         """Note that a write whose response was lost may land within so many seconds."""
-        loop = asyncio.get_running_loop()
-        self._doubt_until = loop.time() + seconds
+        self._doubt_until = asyncio.get_running_loop().time() + seconds
+        self._keep(seconds)
+
+    def _keep(self, seconds: float) -> None:
         # The timer keeps the lock alive until then, even if no task holds it.
-        loop.call_later(seconds, lambda _lock: None, self)
+        asyncio.get_running_loop().call_later(seconds, lambda _lock: None, self)
 
 
 class KeyLocks:

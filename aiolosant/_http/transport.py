@@ -124,6 +124,21 @@ class Transport:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def finish(self, coroutine: Coroutine[Any, Any, T], has_begun: Callable[[], bool]) -> T:
+        """Return the result of a coroutine that goes on if the caller is cancelled when it has begun to change things.
+
+        What it fails with then is logged.
+        """
+        task = self.start_task(coroutine)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if has_begun():
+                task.add_done_callback(_log_failure)
+            else:
+                task.cancel()
+            raise
+
     async def sleep(self, seconds: float) -> None:
         """Wait, but not beyond the closing of the client."""
         with contextlib.suppress(TimeoutError):
@@ -294,3 +309,8 @@ class Transport:
                 slot.refused = response.refused
                 token.was_good |= response.status != 401
             return response, token
+
+
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.warning("what a cancelled caller had begun failed: %s", error)
