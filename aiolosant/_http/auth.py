@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import inspect
+import json
 import re
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from typing import Any
 
 import attrs
 
@@ -40,6 +43,16 @@ class Secret:
         # JSON can write a character in three ways.
         letters = (rf"(?:\\?{re.escape(letter)}|\\u00(?i:{ord(letter):02x}))" for letter in self.text)
         return re.sub(f"({start}){''.join(letters)}", r"\1***", text)
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        """What the token says of itself, if it is a JSON Web Token; it is not verified here."""
+        try:
+            _, payload, _ = self.text.split(".")
+            claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        except ValueError:
+            return {}
+        return claims if isinstance(claims, dict) else {}
 
     def __repr__(self) -> str:
         return "Secret(***)"

@@ -67,6 +67,7 @@ class Connections:
     ) -> None:
         self.date: str | None = None
         self.date_seen = 0.0
+        self.server_name = ""
         own = f"aiolosant/{VERSION}"
         self.user_agent = f"{user_agent} {own}" if user_agent else own
         self._callers = session

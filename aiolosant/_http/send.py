@@ -99,6 +99,7 @@ async def send(
     pause, date = response.headers.get("Retry-After"), response.headers.get("Date")
     if date != connections.date:
         connections.date, connections.date_seen = date, asyncio.get_running_loop().time()
+        connections.server_name = response.headers.get("Server", "")
     retry_after = None if pause is None else parse_retry_after(pause, date)
     return classify(
         request, response.status, content, retry_after, mask=lambda text: lease.masked(token.masked_in(text))

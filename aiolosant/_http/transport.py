@@ -79,6 +79,7 @@ class Transport:
         observer: Counts and tells what happens.
 
     Attributes:
+        base_url: As the argument.
         background: Whether all other requests of the client go first.
         at_close: Callbacks that `close` runs before it waits for tasks.
     """
@@ -100,7 +101,7 @@ class Transport:
         self.observer = observer
         self.background = False
         self.at_close: set[Callable[[], None]] = set()
-        self._base_url = base_url
+        self.base_url = base_url
         self._auth = auth
         self._connections = connections
         self._closed = asyncio.Event()
@@ -110,6 +111,16 @@ class Transport:
     def server_ahead(self) -> float | None:
         """Seconds that the server's clock is ahead of the event loop's, at the least; None if it never told them."""
         return self._connections.server_ahead
+
+    @property
+    def server_name(self) -> str:
+        """What the server calls itself; "" if it does not say."""
+        return self._connections.server_name
+
+    @property
+    def token_claims(self) -> dict[str, Any]:
+        """What the token says of itself; nothing as long as it is not known, or if it is no JSON Web Token."""
+        return self._auth.known.claims if self._auth.known is not None else {}
 
     def with_options(self, *, timeout: float, retry: RetryPolicy, background: bool) -> Transport:
         """Return a transport with other options that shares everything else with this one, its end included."""
@@ -294,7 +305,7 @@ class Transport:
                 # Assume the worst until the attempt has ended: if it is cancelled, nobody corrects this.
                 sent.on_wire = sent.in_doubt = True
                 silence = Silence(self.retry.attempt_timeout, deadline.at)
-                response = await send(self._connections, lease, self._base_url + request.path, request, token, silence)
+                response = await send(self._connections, lease, self.base_url + request.path, request, token, silence)
                 sent.in_doubt = in_doubt_before or response.proof is Proof.UNKNOWN
             finally:
                 sent.on_wire = False

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from aiolosant.emulator import QUIRKS
 from aiolosant.emulator.faults import parsed_chances
 from aiolosant.emulator.fixtures import synthetic
 from aiolosant.reconcile import read_records
@@ -241,7 +242,8 @@ def doctor(
 ) -> None:
     """Find out what holds of your Losant: what is assumed of it, and how long a write takes to show.
 
-    Reads only, unless --probe. What it prints holds no secret. Exit code 1: something is otherwise than assumed.
+    Reads only, unless --probe. What it prints holds no secret. Exit code 1: something of this package breaks there, or
+    could not be found out.
 
     Example: aiolosant doctor --probe
     """
@@ -272,6 +274,9 @@ def emulator(
     faults: Annotated[
         str, typer.Option(help="Faults by chance, such as 'cut-after-write=5%,429=10%'.", show_default=False)
     ] = "",
+    quirks: Annotated[
+        str, typer.Option(help=f"In what to be wrong on purpose: some of {', '.join(QUIRKS)}.", show_default=False)
+    ] = "",
     application: Annotated[
         str | None, typer.Option(help="Id of the application; by default the file's, or a new one.", show_default=False)
     ] = None,
@@ -294,7 +299,8 @@ def emulator(
 
     def serve() -> int:
         records = [] if seed is None else read_records(seed)
-        server = make_emulator(data, port=port, host=host, token=token, application_id=application)
+        wrong = [name.strip() for name in quirks.split(",") if name.strip()]
+        server = make_emulator(data, port=port, host=host, token=token, application_id=application, quirks=wrong)
         server.latency, server.rate_limit = latency / 1000, rate_limit
         if faults:
             server.inject_random(parsed_chances(faults))

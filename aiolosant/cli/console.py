@@ -159,23 +159,26 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 @contextlib.contextmanager
-def settling_on_interrupt() -> Iterator[None]:
+def settling_on_interrupt(
+    settling: str = "letting what was sent settle; Ctrl-C again leaves at once", left: str = "interrupted"
+) -> Iterator[None]:
     """Let the first Ctrl-C cancel this task, which settles what is on the wire, and the second leave at once.
 
-    The handlers are the interpreter's and not the loop's, so that they run while the output is stuck in a full pipe.
-    They write past Python's own buffers, which they may have interrupted.
+    The arguments are what is said at the first and at the second. The handlers are the interpreter's and not the
+    loop's, so that they run while the output is stuck in a full pipe. They write past Python's own buffers, which they
+    may have interrupted.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def settle(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, leave)
-        os.write(2, b"\naiolosant: letting what was sent settle; Ctrl-C again leaves at once\n")
+        os.write(2, f"\naiolosant: {settling}\n".encode())
         if task is not None:
             loop.call_soon_threadsafe(task.cancel)
 
     def leave(_number: int, _frame: object) -> None:
         show_cursor = b"\x1b[?25h" if os.isatty(2) else b""
-        os.write(2, show_cursor + b"aiolosant: interrupted\n")
+        os.write(2, show_cursor + f"aiolosant: {left}\n".encode())
         os._exit(INTERRUPTED)  # an exception would be settled as well, if it met the first on its way
 
     before = signal.signal(signal.SIGINT, settle)

@@ -3,6 +3,7 @@
 from .controls import RequestRecord
 from .emulator import Emulator
 from .faults import Fault
+from .quirks import QUIRKS
 from .state import Snapshot
 
-__all__ = ["Emulator", "Fault", "RequestRecord", "Snapshot"]
+__all__ = ["QUIRKS", "Emulator", "Fault", "RequestRecord", "Snapshot"]
