@@ -38,6 +38,7 @@ from .errors import (
     ResponseFormatError,
     ServerError,
     TransportError,
+    UnsafePlanError,
 )
 from .events import Stats
 from .groups import ExperienceGroups
@@ -83,6 +84,7 @@ __all__ = [
     "Stats",
     "TokenProvider",
     "TransportError",
+    "UnsafePlanError",
     "by_id",
     "by_name",
     "by_tag",

@@ -15,6 +15,7 @@ LosantError
  ├── DuplicateGroupError         several groups where there must be one
  ├── ResponseFormatError         an answer that cannot be understood
  ├── PlanError                   records that no plan can be made from; also a ValueError
+ │    └── UnsafePlanError        a plan that does more than it may
  └── ConfigurationError          the client is not set up for this call
 
 Invalid arguments are `ValueError` or `TypeError` and name the argument.
@@ -247,6 +248,12 @@ class PlanError(LosantError, ValueError):
         problems = tuple(problems)
         shown, more = problems[:20], len(problems) - 20
         return cls("; ".join(shown) + (f"; and {more} more" if more > 0 else ""), problems)
+
+
+class UnsafePlanError(PlanError):
+    """A plan does more than it was allowed to; the message has the numbers, and names the limit."""
+
+    advice = "Nothing was written. Look at the plan; if all of it is meant, raise the limit."
 
 
 class ConfigurationError(LosantError):

@@ -45,6 +45,7 @@ class ByTag:
     """See `by_tag`."""
 
     tag: str
+    adopt: ByName | None = attrs.field(default=None, eq=False)  # of no matter for what tells groups apart
 
     def key_of(self, group: ExperienceGroup | NewExperienceGroup) -> Key | None:
         """The value of the tag."""
@@ -85,14 +86,21 @@ def by_name() -> ByName:
     return ByName()
 
 
-def by_tag(key: str) -> ByTag:
+def by_tag(key: str, *, adopt: ByName | None = None) -> ByTag:
     """Groups are the same if their group tag `key` has the same value.
 
+    Args:
+        key: The key of the tag.
+        adopt: For `reconcile.plan` alone: `by_name()` lets a record whose tag no group carries take the live group of
+            its name under its parent that has no such tag, which is then given it. None: such a record is a new group.
+
     Raises:
-        TypeError: `key` is no text.
+        TypeError: `key` is no text, or `adopt` is something else.
         ValueError: `key` is no tag key: 1 to 255 letters, digits, `_` or `-`.
     """
-    return ByTag(check_tag_key("key", key))
+    if adopt is not None and not isinstance(adopt, ByName):
+        raise TypeError(f"adopt must be by_name() or None, not {type(adopt).__name__}")
+    return ByTag(check_tag_key("key", key), adopt)
 
 
 def by_id() -> ById:

@@ -28,10 +28,12 @@ class GroupsEndpoint:
 
     Attributes:
         path: Path of the list of groups.
+        application_id: As the argument.
     """
 
     def __init__(self, transport: Transport, application_id: str) -> None:
         self.transport = transport
+        self.application_id = application_id
         self.path = f"/applications/{application_id}/experience/groups"
 
     async def fetch_page(

@@ -8,21 +8,28 @@ async for outcome in reconcile.apply(groups, plan, concurrency=32):
 """
 
 from .apply import Applying, apply
+from .change import Change, ChangeOutcome, Difference
 from .make_plan import plan
-from .plan import Change, ChangeOutcome, Plan, Record
+from .plan import Plan
 from .planner import compare
 from .readers import read_records
+from .record import Record
+from .undo import undo
+from .warnings import PlanWarning
 from .writers import RecordWriter
 
 __all__ = [
     "Applying",
     "Change",
     "ChangeOutcome",
+    "Difference",
     "Plan",
+    "PlanWarning",
     "Record",
     "RecordWriter",
     "apply",
     "compare",
     "plan",
     "read_records",
+    "undo",
 ]

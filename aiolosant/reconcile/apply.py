@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from .._batch.batch import Outcomes
@@ -19,11 +21,15 @@ from ..errors import LosantError, NotFoundError, OutcomeUnknownError
 from ..groups import ExperienceGroups, parts_of
 from ..identity import ByName, ByTag, without_id
 from ..models import ExperienceGroup, FrozenDict, NewExperienceGroup, differing, unfulfilled
-from .plan import Change, ChangeOutcome, Plan
+from .change import Change, ChangeOutcome
+from .journal import Journal, check_application
+from .plan import Plan
 from .schedule import Schedule, Step
 
 
-def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> Applying:
+def apply(
+    groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16, journal: str | os.PathLike[str] | None = None
+) -> Applying:
     """Carry out a plan; yields a `ChangeOutcome` for each change as it completes.
 
     A group is created or moved as soon as its own parent is in place. Creates are exactly-once, by the plan's
@@ -36,18 +42,25 @@ def apply(groups: ExperienceGroups, plan: Plan, *, concurrency: int = 16) -> App
         groups: The groups that the plan was made for.
         plan: What to do.
         concurrency: How many changes to have under way at a time, 1 or more.
+        journal: A folder, made if it is not there, for what was there before each write and what became of it, so that
+            `undo` finds the way back, whenever this is killed: `journal.jsonl`, `done.csv`, `failed.csv` (mend it and
+            apply it) and `ids.json` (the live id of each record's id). None for none.
 
     Raises:
         TypeError: `plan` is no Plan.
         ValueError: `concurrency` is below 1.
+        PlanError: The plan was made for another application, or the folder holds another one's journal.
+        OSError: The folder cannot be written to. If that happens later, what was begun settles and then it is raised.
     """
     endpoint, locks = parts_of(groups)
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a Plan, not {type(plan).__name__}")
     check_range("concurrency", concurrency, 1)
+    check_application("the plan", plan.application_id, endpoint.application_id)
     once = ExactlyOnce(endpoint, without_id(plan.match_by), locks, gather=GATHER)
     steps = _Steps(plan)
-    job = _ApplyJob(endpoint, plan, steps, once, concurrency=concurrency)
+    written = None if journal is None else Journal(Path(journal), plan)
+    job = _ApplyJob(endpoint, plan, steps, once, concurrency=concurrency, journal=written)
     return Applying(Workers(steps, job, concurrency=concurrency, transport=endpoint.transport))
 
 
@@ -112,12 +125,20 @@ class _ApplyJob:
     fatal: tuple[type[LosantError], ...] = (*FATAL, NotFoundError)
 
     def __init__(
-        self, endpoint: GroupsEndpoint, plan: Plan, steps: _Steps, once: ExactlyOnce, *, concurrency: int
+        self,
+        endpoint: GroupsEndpoint,
+        plan: Plan,
+        steps: _Steps,
+        once: ExactlyOnce,
+        *,
+        concurrency: int,
+        journal: Journal | None,
     ) -> None:
         self._endpoint = endpoint
         self._transport = endpoint.transport
         self._identity = without_id(plan.match_by)
         self._steps = steps
+        self._journal = journal
         self._once = once
         self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by index, and whether this very run made it
         self._readings = Readings(endpoint)
@@ -140,13 +161,22 @@ class _ApplyJob:
         try:
             outcome = await self._outcome(step, permit)
             ok = outcome.ok
-            return outcome
+            return self._written(step, outcome)
         finally:
             self._steps.ended(step.index, ok=ok)
 
     def gave_up(self, item: Item, error: BaseException, status: GaveUp) -> ChangeOutcome:
         """Return the outcome of a change whose `do` raised an error or never ran."""
-        return ChangeOutcome(item.given.change, status, None, error)
+        return self._written(item.given, ChangeOutcome(item.given.change, status, None, error))
+
+    def _written(self, step: Step, outcome: ChangeOutcome) -> ChangeOutcome:
+        if self._journal is not None:
+            self._journal.end(step.index, outcome)
+        return outcome
+
+    def _begin(self, step: Step, fields: Mapping[str, Any], before: ExperienceGroup | None) -> None:
+        if self._journal is not None:
+            self._journal.begin(step.index, fields, before)
 
     def report(self) -> None:
         """Return nothing: the changes of a plan are counted in no `BatchReport`."""
@@ -155,6 +185,8 @@ class _ApplyJob:
         """Look up nothing more."""
         self._once.lookups.close()
         self._readings.close()
+        if self._journal is not None:
+            self._journal.close()
 
     def _key_ahead(self, change: Change) -> Any:
         """Return the key by which a create can be looked up before its parent is there; None if there is none."""
@@ -191,6 +223,7 @@ class _ApplyJob:
             # This very run has just made the parent, so that nobody else has put a group below it.
             fresh = parent_is_ours and isinstance(self._identity, ByName)
         new = NewExperienceGroup(**fields)
+        self._begin(step, fields, None)
         created = await self._once.create(new, self._once.key_of(new), permit, fresh=fresh)
         there, is_new = created.group, created.is_new
         if not created.was_answered and (others := _other_than_wanted(change, {"parent_id": None} | fields, there)):
@@ -211,6 +244,7 @@ class _ApplyJob:
         needed = {name: fields[name] for name in _other_than_wanted(change, fields, now)}
         if not needed:
             return now, False
+        self._begin(step, needed, now)
         premise = Premise(self._readings, reading, permit, functools.partial(_checked_unchanged, change, fields))
         request = self._endpoint.update_request(now.id, needed, premise, premise.is_news)
         try:
@@ -223,6 +257,7 @@ class _ApplyJob:
         now = _checked_unchanged(step.change, {}, reading)
         if now is None:
             return None, False
+        self._begin(step, {}, now)
         check = functools.partial(_checked_unchanged, step.change, {})
         premise = Premise(self._readings, reading, permit, check)
         try:

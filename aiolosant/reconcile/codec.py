@@ -8,20 +8,26 @@ from typing import Any
 
 from .._http import codec
 from ..models import ExperienceGroup
-from .plan import Record
+from .record import Record
 
 # What the server alone sets, and what shapes an answer (`_type`, `_links` and their kin), is read over.
 _READ_OVER = {
     *("experienceGroupId", "applicationId", "creationDate", "lastUpdated", "ancestorIds"),
     *("directDeviceCount", "totalDeviceCount"),
+    "error",  # what `failed.csv` says of each row
 }
 _LISTS = ("experienceUserIds", "experienceEndpointIds", "deviceIds")
 _PLAIN_COLUMNS = ("id", "parentId", "name", "description", *_LISTS, "deviceTags", "deviceQueryJson")
 _TAG = "groupTags."
 
 
-def to_record(mapping: Mapping[str, Any], place: str = "a record") -> Record:
+def to_record(mapping: Mapping[str, Any], place: str = "a record", **more: Any) -> Record:
     """A record out of a group in the shape in which the API lists it; null is absent, but for a device query.
+
+    Args:
+        mapping: The group.
+        place: Where it was read.
+        more: Other attributes of the record.
 
     Raises:
         ValueError: Fields are missing, unknown, of a wrong type or beyond their limit. The message names them all, and
@@ -44,7 +50,10 @@ def to_record(mapping: Mapping[str, Any], place: str = "a record") -> Record:
     if problems:
         raise ValueError(f"{place}: {'; '.join(problems)}")
     fields = {codec.FIELDS[name]: getattr(group, codec.FIELDS[name]) for name in given}
-    return Record(fields, mapping.get("id"), mapping.get("parentId"), place, group=group)
+    keeps_parent = "parentId" not in mapping
+    return Record(
+        fields, mapping.get("id"), mapping.get("parentId"), place, keeps_parent=keeps_parent, group=group, **more
+    )
 
 
 def to_row(group: ExperienceGroup) -> dict[str, Any]:
@@ -82,8 +91,9 @@ def from_cells(header: list[str], cells: list[str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for column, cell in zip(header, cells, strict=True):
         if not cell:
-            continue
-        if column in _LISTS:
+            if column == "parentId":
+                fields[column] = None  # a root, unlike in a file without the column
+        elif column in _LISTS:
             fields[column] = [item.strip() for item in cell.split(";") if item.strip()]
         elif column.startswith(_TAG):
             fields.setdefault("groupTags", {})[column.removeprefix(_TAG)] = cell
@@ -111,6 +121,12 @@ def to_cells(row: Mapping[str, Any]) -> dict[str, Any]:
     cells |= {f"{_TAG}{key}": text for key, text in row["groupTags"].items()}
     cells |= {name: ";".join(row[name]) for name in _LISTS}
     return cells | {"deviceTags": ";".join(tags)}
+
+
+def record_to_cells(record: Record) -> dict[str, Any]:
+    """What a record asks for as a row of a CSV, by column."""
+    row = {"deviceTags": (), "groupTags": {}, **dict.fromkeys(_LISTS, ())} | record.to_dict()
+    return to_cells(row)
 
 
 def _escaped(text: str) -> str:

@@ -7,19 +7,22 @@ from typing import Any
 
 import attrs
 
+from .._validation import check_id
 from ..errors import PlanError
 from ..groups import ExperienceGroups, parts_of
 from ..identity import ById, ByName, ByTag, MatchBy
 from ..models import ExperienceGroup, NewExperienceGroup
 from .codec import to_record
-from .plan import Plan, Record
+from .plan import Plan
 from .planner import check_prune, compare
+from .record import Record
 
 ReadAll = Callable[[ExperienceGroups], Awaitable[list[ExperienceGroup]]]
 """Reads all groups of an application."""
 
 
-async def _read_all(groups: ExperienceGroups) -> list[ExperienceGroup]:
+async def read_all_groups(groups: ExperienceGroups) -> list[ExperienceGroup]:
+    """Return all groups of an application."""
     return await groups.scan().to_list()
 
 
@@ -29,7 +32,8 @@ async def plan(
     *,
     match_by: MatchBy,
     prune: bool = False,
-    read_all: ReadAll = _read_all,
+    under: str | None = None,
+    read_all: ReadAll = read_all_groups,
 ) -> Plan:
     """Say what would have to change for the groups to be what the records say. Reads only.
 
@@ -37,9 +41,12 @@ async def plan(
         groups: The groups of one application.
         records: What should be, in any order: from `read_records`, or mappings in the shape in which the API lists a
             group. `id` is any text, for others to name as their `parentId`; a `parentId` that is no record's id is a
-            live group's; without one a group is a root. Any other field that is absent is left alone.
+            live group's; null is a root. A field that is absent is left alone, and so is the parent of a live group; a
+            new one without any `parentId` is a root.
         match_by: Which live group a record is: `by_name()`, `by_tag(key)` or `by_id()`.
         prune: Whether to delete what no record wants; under `by_tag` only groups that carry the tag.
+        under: The id of a live group: only what is below it is looked at, changed and deleted, and a record without a
+            parent goes right below it. None for the whole application.
         read_all: Reads the live groups; for a caller who shows the progress of it.
 
     Raises:
@@ -50,7 +57,9 @@ async def plan(
     """
     if not isinstance(match_by, ByName | ByTag | ById):
         raise TypeError(f"match_by must be by_name(), by_tag(key) or by_id(), not {type(match_by).__name__}")
-    parts_of(groups)
+    endpoint, _ = parts_of(groups)
+    if under is not None:
+        check_id("under", under)
     if isinstance(records, str | bytes | Mapping) or not isinstance(records, Iterable):
         raise TypeError(f"records must be an iterable of records, not {type(records).__name__}")
     checked, problems = [], []
@@ -62,7 +71,8 @@ async def plan(
     if problems:
         raise PlanError.of(problems)
     check_prune(checked, prune=prune)
-    return compare(checked, await read_all(groups), match_by=match_by, prune=prune)
+    live = await read_all(groups)
+    return compare(checked, live, match_by=match_by, prune=prune, under=under, application_id=endpoint.application_id)
 
 
 def _checked_record(record: object, place: str) -> Record:

@@ -1,101 +1,25 @@
-"""What reconciling speaks of: records, the plan of changes, and what became of each."""
+"""The plan of changes: what it says, what it warns of, its limits, and how it is kept in a file."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import Self
 
 import attrs
 
-from .._http import codec
+from ..errors import UnsafePlanError
 from ..identity import MatchBy
-from ..models import ExperienceGroup, NewExperienceGroup
+from . import saved
+from .change import Action, Change, shown_path
+from .warnings import PlanWarning
 
-Action = Literal["create", "update", "delete"]
-ChangeStatus = Literal["done", "existing", "failed", "unknown", "skipped", "stale"]
+_ACTIONS: tuple[Action, ...] = ("create", "update", "delete")
+_SHARES_FROM = 10  # groups; of fewer, a share says nothing
 
-_SIGNS: dict[Action, str] = {"create": "+", "update": "~", "delete": "-"}
-
-
-@attrs.frozen
-class Record:
-    """One group as it should be. Made by `read_records`, and by `plan` out of mappings.
-
-    Attributes:
-        fields: What the group should have, by the names of `NewExperienceGroup`, without `parent_id`. A field that is
-            not here is left alone.
-        id: Any text, for other records to name as their parent; under `by_id` the id of the live group. None for none.
-        parent_id: The `id` of another record, or else the id of a live group; None for a root.
-        place: Where it was read, such as `line 7`.
-        merges_tags: Whether group tags that are not in `fields` are left alone, as those of a CSV are, which has a
-            column for each; otherwise the tags of `fields` are all that there should be.
-        group: The fields as a group to be created, once they have been checked; None before.
-    """
-
-    fields: Mapping[str, Any]
-    id: str | None = None
-    parent_id: str | None = None
-    place: str = "a record"
-    merges_tags: bool = False
-    group: NewExperienceGroup | None = attrs.field(default=None, eq=False, repr=False, kw_only=True)
-
-    @property
-    def name(self) -> str:
-        """The name that the group should have."""
-        return str(self.fields["name"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record in the shape in which the API lists groups, with the fields that it has."""
-        ids = {"id": self.id, "parentId": self.parent_id}
-        return {name: text for name, text in ids.items() if text is not None} | codec.changes_to_object(self.fields)
-
-
-@attrs.frozen
-class Change:
-    """One step of a plan.
-
-    Attributes:
-        action: `create`, `update` or `delete`.
-        path: The names from the root down to the group, as they will be; of a delete as they are.
-        group_id: The live group; None for a create.
-        fields: What to create the group with, or the fields that differ with their new values, by the names of
-            `NewExperienceGroup`. `parent_id` is not here if the parent is still to be created.
-        parent: Index in `Plan.changes` of the create of the group's parent; None if the parent is there, or is none.
-        depends_on: Index in `Plan.changes` of the change that must have come first; None if there is none.
-        current: The live group as it was read for the plan; None for a create.
-        moved_up: How many groups that stay go to the parent of one that is deleted.
-        merges_tags: As of a `Record`: whether tags that are not in `fields` are of no matter.
-    """
-
-    action: Action
-    path: tuple[str, ...]
-    group_id: str | None
-    fields: Mapping[str, Any]
-    parent: int | None = None
-    depends_on: int | None = None
-    current: ExperienceGroup | None = None
-    moved_up: int = 0
-    merges_tags: bool = False
-
-    def __str__(self) -> str:
-        text = f"{_SIGNS[self.action]} {' / '.join(self.path)}"
-        if self.moved_up:
-            text += f" (what is below moves up: {self.moved_up:,})"
-        if self.action != "update" or self.current is None:
-            return text
-        if "name" in self.fields:
-            text += f" (now {self.current.name})"
-        differing = [*self.fields, *(["parent_id"] if self.parent is not None else [])]
-        tags = _tag_changes(self.current.group_tags, self.fields.get("group_tags", self.current.group_tags))
-        return f"{text}: {', '.join(name + (f' ({tags})' if name == 'group_tags' else '') for name in differing)}"
-
-
-def _tag_changes(current: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """Which tags are added, change and go, such as `+region, ~tier, -old`."""
-    keys = dict.fromkeys([*wanted, *current])
-    signs = {key: "-" if key not in wanted else "+" if key not in current else "~" for key in keys}
-    return ", ".join(f"{sign}{key}" for key, sign in signs.items() if current.get(key) != wanted.get(key))
+Limit = int | str
+"""A number of changes, or a share of the live groups such as `"10%"`."""
 
 
 @attrs.frozen
@@ -106,42 +30,104 @@ class Plan:
         changes: Creates and updates, parents first, then deletes, children first.
         unchanged: How many live groups are as their records want them.
         match_by: What said which live group a record is.
+        matched: The live group of each record that has an id and is there already: record id to live id.
+        warnings: What is allowed, and perhaps not meant.
+        live: How many live groups there are, of which shares are taken; with `under` only those below it.
+        application_id: Whose groups they are; None for a plan that was made without reading any.
     """
 
     changes: tuple[Change, ...]
     unchanged: int
     match_by: MatchBy
+    matched: Mapping[str, str] = attrs.field(factory=dict, kw_only=True, repr=False)
+    warnings: tuple[PlanWarning, ...] = attrs.field(default=(), kw_only=True)
+    live: int = attrs.field(default=0, kw_only=True)
+    application_id: str | None = attrs.field(default=None, kw_only=True)
 
     def summary(self) -> str:
         """The plan in one line, such as `12 to create, 3 to update, 985 unchanged`."""
         counts = Counter(change.action for change in self.changes)
-        parts = [f"{counts[action]:,} to {action}" for action in _SIGNS if counts[action]]
+        parts = [f"{counts[action]:,} to {action}" for action in _ACTIONS if counts[action]]
         return ", ".join([*parts, f"{self.unchanged:,} unchanged"])
 
     def diff(self) -> Iterator[str]:
-        """A line a change, such as `+ Acme / Plant 1`, `~ Acme: description` and `- Old`."""
+        """A line a change, with what is there and what will be.
+
+        Such as `+ Acme / Plant 1`, `~ Acme: description: old -> new, groupTags +region=eu ~tier: a -> b -old=1`,
+        `~ Acme / Plant: experienceUserIds +2 -1, moves Acme / Europe -> Acme`, `= Acme: adopted` and `- Old`.
+        """
         return map(str, self.changes)
 
+    def count(self, action: Action) -> int:
+        """Return how many changes are of one kind."""
+        return sum(change.action == action for change in self.changes)
 
-@attrs.frozen
-class ChangeOutcome:
-    """What became of one change.
+    def check(self, *, max_deletes: Limit | None = None, max_changes: Limit | None = None) -> None:
+        """Refuse a plan that does more than it may.
 
-    Attributes:
-        change: The change.
-        status: `done`; `existing`, if it was so already; `failed`, if it surely did not happen; `unknown`; `skipped`,
-            if what it needs did not come about; or `stale`, if somebody has changed the group since the plan was made:
-            it was left as it is.
-        group: The group as it is now; None after a delete, and where there is none.
-        error: Why not; None if `ok`.
-    """
+        Args:
+            max_deletes: How many groups it may delete: a number, or a share of the live groups such as `"10%"`. Where
+                there are fewer than ten groups a share is no limit. None for any number.
+            max_changes: The same for all changes together.
 
-    change: Change
-    status: ChangeStatus
-    group: ExperienceGroup | None
-    error: BaseException | None
+        Raises:
+            UnsafePlanError: It does more; the message has the numbers, and names the option.
+            TypeError: A limit is neither a number nor a text.
+            ValueError: A limit is no number of 0 or more, or no share of 0 to 100 %.
+        """
+        deletes = [change for change in self.changes if change.action == "delete"]
+        for option, limit, changes, verb in (
+            ("max_deletes", max_deletes, deletes, "delete"),
+            ("max_changes", max_changes, self.changes, "change"),
+        ):
+            allowed = _allowed(option, limit, self.live)
+            if allowed is not None and len(changes) > allowed:
+                share = f" ({len(changes) / self.live:.0%} of {self.live:,})" if self.live else ""
+                some = "; ".join(shown_path(change.path) for change in changes[:3])
+                raise UnsafePlanError(
+                    f"it would {verb} {len(changes):,} groups{share}, and {option}={limit} allows {allowed:,}: {some}"
+                    f"{'; ...' if len(changes) > 3 else ''}"
+                )
 
     @property
-    def ok(self) -> bool:
-        """Whether all is as the plan wants it."""
-        return self.status in ("done", "existing")
+    def digest(self) -> str:
+        """A fingerprint of the whole: two plans with the same one do the same to the same groups."""
+        return saved.digest(saved.to_object(attrs.asdict(self, recurse=False)))
+
+    def save(self, path: saved.Source) -> None:
+        """Write the plan to a file, as JSON that `Plan.load` reads; the file appears whole or not at all.
+
+        It holds the groups that change as they are, with their members, but no token.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        saved.write(saved.to_object(attrs.asdict(self, recurse=False)), Path(path))
+
+    @classmethod
+    def load(cls, path: saved.Source) -> Self:
+        """Read a plan from a file that `save` has written.
+
+        Raises:
+            PlanError: It is no plan, it was changed since, or it is of another version of the format.
+            OSError: It cannot be read.
+        """
+        return cls(**saved.read(Path(path)))
+
+
+def _allowed(option: str, limit: Limit | None, live: int) -> int | None:
+    """Return how many a limit allows; None for any number."""
+    if limit is None:
+        return None
+    if isinstance(limit, bool) or not isinstance(limit, int | str):
+        raise TypeError(f"{option} must be a number or a share such as '10%', not {type(limit).__name__}")
+    text = str(limit).strip()
+    try:
+        if not text.endswith("%"):
+            if (count := int(text)) >= 0:
+                return count
+        elif 0 <= (share := float(text[:-1])) <= 100:
+            return int(live * share / 100) if live >= _SHARES_FROM or not share else None
+    except ValueError:
+        pass
+    raise ValueError(f"{option} must be a number of 0 or more, or a share such as '10%', not {limit!r}")

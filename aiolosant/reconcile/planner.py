@@ -6,8 +6,11 @@ another only when that one, and all above it, are where they will stay. Deletes 
 
 from __future__ import annotations
 
+import difflib
+import itertools
+import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -16,14 +19,25 @@ from .._forest import Forest
 from ..errors import PlanError
 from ..identity import ById, ByTag, MatchBy, without_id
 from ..models import ExperienceGroup, FrozenDict, comparable, normal_id
-from .plan import Change, Plan, Record
+from .change import Change
+from .plan import Plan
+from .record import Record
+from .warnings import PlanWarning, empty_cells, ids_of_live_groups, look_alikes, renames
+
+_MOST_COMPARED = 2000  # ids
 
 Node = str | int
 """A live group, by its id; or the place of a record that has none yet."""
 
 
 def compare(
-    records: Sequence[Record], live: Sequence[ExperienceGroup], *, match_by: MatchBy, prune: bool = False
+    records: Sequence[Record],
+    live: Sequence[ExperienceGroup],
+    *,
+    match_by: MatchBy,
+    prune: bool = False,
+    under: str | None = None,
+    application_id: str | None = None,
 ) -> Plan:
     """The changes that make what is live what the records want.
 
@@ -33,19 +47,30 @@ def compare(
         match_by: Which live group a record is.
         prune: Whether to delete groups that no record is (under `by_tag` only those that carry the tag), except for
             those that a record names as its parent, and their ancestors.
+        under: The id of a live group: only what is below it is looked at, changed and deleted, and a record without a
+            parent goes right below it. None for the whole application.
+        application_id: Whose groups they are.
 
     Raises:
         PlanError: The records contradict each other or the live groups.
     """
     check_prune(records, prune=prune)
-    comparison = _Comparison(records, live, match_by)
+    comparison = _Comparison(records, live, match_by, under)
     comparison.link()
     comparison.match()
     comparison.check_tree()
     changes, unchanged = comparison.changes()
     if prune:
         changes += comparison.deletes()
-    return Plan(tuple(changes), unchanged, match_by)
+    return Plan(
+        tuple(changes),
+        unchanged,
+        match_by,
+        matched=comparison.matched(),
+        warnings=tuple(comparison.warnings(changes)),
+        live=len(comparison.live),
+        application_id=application_id,
+    )
 
 
 def check_prune(records: Sequence[Record], *, prune: bool) -> None:
@@ -59,9 +84,13 @@ def check_prune(records: Sequence[Record], *, prune: bool) -> None:
 
 
 class _Comparison:
-    def __init__(self, records: Sequence[Record], live: Sequence[ExperienceGroup], match_by: MatchBy) -> None:
+    def __init__(
+        self, records: Sequence[Record], live: Sequence[ExperienceGroup], match_by: MatchBy, under: str | None
+    ) -> None:
         self.records = records
-        self.live = {group.id.lower(): group for group in live}
+        self.all_live = {group.id.lower(): group for group in live}
+        self.top = normal_id(under)
+        self.live = self._below(self.top)
         self.match_by = match_by
         self.identity = without_id(match_by)
         self.problems: list[str] = []
@@ -69,8 +98,23 @@ class _Comparison:
         self.named: set[str] = set()  # live groups that records name as their parents without having them
         self.forest: Forest[Any] = Forest({})
         self.nodes: dict[int, Node] = {}
+        self.adopted: set[int] = set()
         self.wanted: dict[str, int] = {}  # the record of each live group that has one
         self.final: dict[Node, Node | None] = {}  # the parent that each group will have
+
+    def _below(self, top: str | None) -> dict[str, ExperienceGroup]:
+        """Return the live groups below one; all of them for None."""
+        if top is None:
+            return self.all_live
+        if top not in self.all_live:
+            raise PlanError.of([f"under: there is no live group {top}"])
+        forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.all_live.items()})
+        below, todo = {}, list(forest.children(top))
+        while todo:
+            group_id = todo.pop()
+            below[group_id] = self.all_live[group_id]
+            todo += forest.children(group_id)
+        return below
 
     def link(self) -> None:
         """Find each record's parent."""
@@ -84,14 +128,19 @@ class _Comparison:
         for n, record in enumerate(self.records):
             parent_id = record.parent_id
             if parent_id is None:
-                self.parents[n] = None
+                self.parents[n] = self.top
             elif parent_id in places:
                 self.parents[n] = places[parent_id]
+            elif parent_id.lower() == self.top:
+                self.parents[n] = self.top
             elif parent_id.lower() in self.live:
                 self.parents[n] = parent_id.lower()
                 self.named.add(parent_id.lower())
+            elif parent_id.lower() in self.all_live:
+                self._complain(n, f"has the parentId {parent_id!r}, a live group that is not below {self.top}")
             else:
-                self._complain(n, f"has the parentId {parent_id!r}, which is no record's id and no live group's")
+                hint = _did_you_mean(parent_id, places)
+                self._complain(n, f"has the parentId {parent_id!r}, which is no record's id and no live group's{hint}")
         self.forest = Forest(self.parents)
         for cycle in self.forest.cycles():
             self._complain(cycle[0], f"is its own ancestor: {', '.join(self._place(n) for n in cycle)}")
@@ -108,6 +157,10 @@ class _Comparison:
                     self._claim(n, record.id.lower())
         by_id = list(self.nodes)
         keys: dict[Hashable, int] = {}
+        untagged = self._untagged()
+        elsewhere = {
+            self.identity.key_of(group) for group in self.all_live.values() if group.id.lower() not in self.live
+        }
         for n in self.forest.parents_first():
             if n in self.nodes:
                 continue
@@ -124,12 +177,32 @@ class _Comparison:
                 self._complain(n, f"is one of {len(found)} groups with the {self._describe(key)}: {_ids(found)}")
             elif found:
                 self._claim(n, found[0].id.lower())
+            elif isinstance(self.identity, ByTag) and key in elsewhere:
+                self._complain(n, f"is a live group that is not below {self.top}: the {self._describe(key)}")
+            elif candidates := untagged.get((self._parent(n), self.records[n].name), ()):
+                self._adopt(n, candidates)
         # A record that is matched by id must not share its final parent and name with another record, or the next plan
         # could not tell them apart.
         for n in by_id:
             if (other := keys.get(key := self._record_key(n))) is not None and self.nodes[other] != self.nodes[n]:
                 self._complain(other, f"is the same group as {self._place(n)}: the {self._describe(key)}")
         self._raise_problems()
+
+    def _untagged(self) -> dict[Hashable, list[ExperienceGroup]]:
+        """Return the live groups that records may adopt, by parent and name."""
+        untagged: dict[Hashable, list[ExperienceGroup]] = defaultdict(list)
+        if isinstance(self.match_by, ByTag) and self.match_by.adopt is not None:
+            for group in self.live.values():
+                if self.match_by.tag not in group.group_tags:
+                    untagged[normal_id(group.parent_id), group.name].append(group)
+        return untagged
+
+    def _adopt(self, n: int, candidates: Sequence[ExperienceGroup]) -> None:
+        if len(candidates) > 1:
+            self._complain(n, f"could adopt any of {len(candidates)} groups of this name: {_ids(candidates)}")
+        else:
+            self._claim(n, candidates[0].id.lower())
+            self.adopted.add(n)
 
     def check_tree(self) -> None:
         """Refuse what would put a live group below itself."""
@@ -148,7 +221,10 @@ class _Comparison:
         """The creates and updates, parents first, and how many groups need neither."""
         changes: list[Change] = []
         records = {node: self.records[n] for n, node in self.nodes.items()}
+        before = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.all_live.items()})
         paths: dict[Node | None, tuple[str, ...]] = {}
+        if self.top is not None:
+            paths[self.top] = self._live_path(before, self.top)
         created: dict[Node | None, int] = {}
         settled: dict[Node | None, int] = {}  # the last change that must come first for a node to be where it stays
         for node in Forest(self.final).parents_first():
@@ -174,6 +250,10 @@ class _Comparison:
                 depends_on=settled.get(parent) if moves else None,
                 current=group,
                 merges_tags=record.merges_tags,
+                record=record,
+                old_path=None if group is None else self._live_path(before, group.id.lower()),
+                parent_record_id=self.records[parent].id if moves and isinstance(parent, int) else None,
+                adopted=isinstance(node, str) and self.wanted.get(node) in self.adopted,
             )
             if group is None:
                 created[node] = len(changes)
@@ -185,6 +265,7 @@ class _Comparison:
     def deletes(self) -> list[Change]:
         """The deletes of what no record wants, children first."""
         forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.live.items()})
+        above_all = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.all_live.items()})
         final = Forest(self.final)
         kept = {*self.wanted, *(above for group_id in self.named for above in final.path(group_id))}
         keys: dict[Hashable, list[ExperienceGroup]] = defaultdict(list)
@@ -195,16 +276,43 @@ class _Comparison:
             if group_id in kept or key is None:
                 continue
             keys[key].append(group)
-            path = tuple(self.live[step].name for step in forest.path(group_id))
-            doomed[group_id] = Change("delete", path, group.id, {}, current=group)
+            path = self._live_path(above_all, group_id)
+            doomed[group_id] = Change("delete", path, group.id, {}, current=group, old_path=path)
         for key, groups in keys.items():
             if len(groups) > 1 and not isinstance(self.match_by, ById):
                 self.problems.append(f"prune: {len(groups)} live groups have the {self._describe(key)}: {_ids(groups)}")
         self._raise_problems()
         for group_id, change in doomed.items():
-            if moved_up := sum(below not in doomed for below in final.children(group_id)):
-                doomed[group_id] = attrs.evolve(change, moved_up=moved_up)
+            if orphans := [below for below in final.children(group_id) if below not in doomed]:
+                doomed[group_id] = attrs.evolve(
+                    change, orphans=tuple(below for below in orphans if isinstance(below, str))
+                )
         return list(doomed.values())[::-1]
+
+    def matched(self) -> dict[str, str]:
+        """Return the live id of each record that has an id and is there."""
+        return {
+            record_id: self.live[node].id
+            for n, node in self.nodes.items()
+            if isinstance(node, str) and (record_id := self.records[n].id) is not None
+        }
+
+    def warnings(self, changes: Sequence[Change]) -> Iterator[PlanWarning]:
+        """Yield what is allowed, and perhaps not meant."""
+        if not isinstance(self.match_by, ById):
+            found = [(self.records[n], node if isinstance(node, str) else None) for n, node in self.nodes.items()]
+            yield from ids_of_live_groups(found, self.all_live)
+        creates = [change for change in changes if change.action == "create"]
+        unclaimed = [group for group_id, group in self.live.items() if group_id not in self.wanted]
+        yield from look_alikes(creates, unclaimed, self.match_by)
+        if not isinstance(self.match_by, ByTag):
+            yield from renames(changes)
+        yield from empty_cells(
+            (self.records[n], self.live[node]) for n, node in self.nodes.items() if isinstance(node, str)
+        )
+
+    def _live_path(self, forest: Forest[str], group_id: str) -> tuple[str, ...]:
+        return tuple(self.all_live[step].name for step in forest.path(group_id))
 
     def _record_key(self, n: int) -> Hashable | None:
         """What a record's live group would be known by."""
@@ -230,6 +338,9 @@ class _Comparison:
 
     def _parent(self, n: int) -> Node | None:
         """The node of a record's parent."""
+        node = self.nodes.get(n)
+        if self.records[n].keeps_parent and isinstance(node, str):
+            return normal_id(self.live[node].parent_id)
         parent = self.parents[n]
         return self.nodes[parent] if isinstance(parent, int) else parent
 
@@ -250,6 +361,18 @@ class _Comparison:
     def _raise_problems(self) -> None:
         if self.problems:
             raise PlanError.of(self.problems)
+
+
+def _did_you_mean(text: str, ids: Iterable[str]) -> str:
+    """Return which id was probably meant: one that differs in blanks, case, lost zeros or a spreadsheet's `.0`."""
+
+    def bare(one: str) -> str:
+        return re.sub(r"(?<=\d)\.0+$", "", one.strip().casefold()).lstrip("0")
+
+    some = list(itertools.islice(ids, _MOST_COMPARED))  # a broken file may have thousands of such
+    found = [one for one in some if bare(one) == bare(text)]
+    found = found or difflib.get_close_matches(text, some, 1, 0.85)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _ids(groups: Sequence[ExperienceGroup]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,7 @@ import msgspec
 
 from ..errors import PlanError
 from .codec import from_cells, header_problem, to_record
-from .plan import Record
+from .record import Record
 
 Source = str | os.PathLike[str]
 
@@ -49,7 +49,7 @@ def read_records(source: Source) -> list[Record]:
     kind = format_of(path)
     reader = {"jsonl": _read_json_lines, "csv": _read_csv, "json": _read_list}[kind]
     with path.open("rb") as file:
-        return _collect(reader(file), merges_tags=kind == "csv")
+        return _collect(reader(file))
 
 
 def format_of(path: Path) -> str:
@@ -64,14 +64,32 @@ def format_of(path: Path) -> str:
         raise ValueError(f"{path}: the name must end in {', '.join(_FORMATS)}, or be -") from None
 
 
-def _collect(rows: Iterable[tuple[str, Mapping[str, Any] | ValueError]], *, merges_tags: bool = False) -> list[Record]:
+@attrs.frozen
+class _Cells:
+    """A row of a CSV.
+
+    Attributes:
+        fields: The group in the API's shape.
+        empty: The columns with an empty cell.
+        row: The cells, by column.
+    """
+
+    fields: Mapping[str, Any]
+    empty: tuple[str, ...]
+    row: Mapping[str, str]
+
+
+def _collect(rows: _Rows) -> list[Record]:
     records, problems = [], []
     for place, row in rows:
         if isinstance(row, ValueError):
             problems.append(f"{place}: {row}")
             continue
         try:
-            records.append(attrs.evolve(to_record(row, place), merges_tags=merges_tags))
+            if isinstance(row, _Cells):
+                records.append(to_record(row.fields, place, merges_tags=True, empty=row.empty, row=row.row))
+            else:
+                records.append(to_record(row, place))
         except ValueError as problem:
             problems.append(str(problem))
     if problems:
@@ -81,7 +99,7 @@ def _collect(rows: Iterable[tuple[str, Mapping[str, Any] | ValueError]], *, merg
 
 # Readers. Each yields the place and the content of a record, or what is wrong with it.
 
-_Rows = Iterator[tuple[str, Mapping[str, Any] | ValueError]]
+_Rows = Iterator[tuple[str, Mapping[str, Any] | _Cells | ValueError]]
 
 
 def _read_json_lines(file: IO[bytes]) -> _Rows:
@@ -145,11 +163,13 @@ def _read_csv(file: IO[bytes]) -> _Rows:
         yield "line 1", ValueError("expected a line with the names of the columns")
 
 
-def _row(header: list[str], cells: list[str]) -> Mapping[str, Any] | ValueError:
+def _row(header: list[str], cells: list[str]) -> _Cells | ValueError:
     try:
-        return from_cells(header, cells)
+        fields = from_cells(header, cells)
     except ValueError as problem:
         return problem
+    row = dict(zip(header, cells, strict=True))
+    return _Cells(fields, tuple(column for column, cell in row.items() if not cell), row)
 
 
 class _NotUtf8Error(ValueError):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import attrs
 
 from ..models import normal_id
-from .plan import Change
+from .change import Change
 
 
 @attrs.frozen

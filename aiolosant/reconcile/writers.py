@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import errno
 import functools
 import io
 import os
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 import msgspec
 
+from .._files import whole_file
 from .._http import codec
 from ..models import ExperienceGroup
 from .codec import columns_for, to_cells, to_row
@@ -60,7 +58,7 @@ class RecordWriter:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             # Opened now, so that what cannot be written is told before anything is read.
-            out = sys.stdout.buffer if self._path is None else stack.enter_context(_whole_file(self._path))
+            out = sys.stdout.buffer if self._path is None else stack.enter_context(whole_file(self._path))
             self._file = out
             if self._as_csv:
                 # The columns of a CSV are known when the last group is: kept as JSON Lines until then.
@@ -87,28 +85,3 @@ class RecordWriter:
         for line in rows:
             writer.writerow(to_cells(msgspec.json.decode(line)))
         text.detach()
-
-
-@contextlib.contextmanager
-def _whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its place when all went well: it is written beside that until then."""
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():  # such as a pipe, which is written as it is
-        with target.open("wb") as out:
-            yield out
-        return
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        out = part.open("wb")
-    except FileNotFoundError:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target.parent)) from None
-    try:
-        with out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-        if target.exists():
-            shutil.copymode(target, part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)

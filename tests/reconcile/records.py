@@ -22,7 +22,8 @@ def forests(draw: st.DrawFn) -> Records:
     """Records of random trees, shuffled: the number that a group is known by, a parent, and something to differ in."""
     records: Records = []
     for number in draw(st.lists(st.integers(0, 7), unique=True, max_size=8)):
-        record: dict[str, Any] = {"id": f"local {number}", "name": f"Group {number}", "groupTags": {TAG: str(number)}}
+        record: dict[str, Any] = {"id": f"local {number}", "name": f"Group {number}", "parentId": None}
+        record["groupTags"] = {TAG: str(number)}
         if draw(st.booleans()) and records:
             record["parentId"] = draw(st.sampled_from(records))["id"]
         if draw(st.booleans()):

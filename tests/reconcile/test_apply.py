@@ -24,7 +24,7 @@ from aiolosant.identity import MatchBy
 from aiolosant.reconcile import Change, ChangeOutcome, Plan
 
 from ..conftest import client_of
-from .records import TAG, carry_out, make_plan, state, wanted
+from .records import TAG, Records, carry_out, make_plan, state, wanted
 
 
 @pytest.mark.parametrize("fault", [Fault.CUT_AFTER_WRITE, Fault.BAD_GATEWAY])
@@ -253,13 +253,13 @@ async def test_groups_trade_places(emulator: Emulator, losant: LosantClient) -> 
     emulator.create_groups(
         [{"name": "B", "groupTags": {TAG: "2"}, "parentId": (await losant.experience_groups.list().to_list())[0].id}]
     )
-    records = [
-        {"id": "b", "name": "B", "groupTags": {TAG: "2"}},
+    records: Records = [
+        {"id": "b", "parentId": None, "name": "B", "groupTags": {TAG: "2"}},
         {"id": "new", "name": "New", "groupTags": {TAG: "3"}, "parentId": "b"},
         {"name": "A", "groupTags": {TAG: "1"}, "parentId": "new"},
     ]
     plan = await make_plan(losant, records, by_tag(TAG))
-    assert list(plan.diff()) == ["~ B: parent_id", "+ B / New", "~ B / New / A: parent_id"]
+    assert list(plan.diff()) == ["~ B: moves A -> to the root", "+ B / New", "~ B / New / A: moves the root -> B / New"]
     assert {outcome.status for outcome in await carry_out(losant, plan)} == {"done"}
     assert await state(losant) == Counter([("B",), ("B", "New"), ("B", "New", "A")])
 

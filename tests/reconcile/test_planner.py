@@ -27,7 +27,7 @@ def live(n: int, name: str, parent: int | None = None, tag: str | None = None, *
 
 
 def compared(records: list[dict[str, Any]], groups: list[ExperienceGroup], by: MatchBy, *, prune: bool = False) -> Plan:
-    placed = [to_record(record, f"line {n}") for n, record in enumerate(records, 1)]
+    placed = [to_record({"parentId": None} | record, f"line {n}") for n, record in enumerate(records, 1)]
     return compare(placed, groups, match_by=by, prune=prune)
 
 
@@ -47,7 +47,7 @@ def test_a_name_counts_under_its_parent() -> None:
         {"name": "New", "parentId": "b"},
         {"name": "Same"},
     ]
-    assert diff(records, groups, by_name()) == ["+ Same", "~ A / Same: description", "+ B / New"]
+    assert diff(records, groups, by_name()) == ["+ Same", "~ A / Same: description: none -> x", "+ B / New"]
     assert compared(records, groups, by_name()).summary() == "2 to create, 1 to update, 2 unchanged"
 
 
@@ -56,7 +56,7 @@ def test_a_tag_survives_renames_and_moves() -> None:
     groups = [live(1, "A", tag="1"), live(2, "B", 1, tag="2"), live(3, "Untagged", 2)]
     records = [{"name": "Z", "groupTags": {TAG: "2"}}, {"name": "A", "groupTags": {TAG: "1"}}]
     plan = compared(records, groups, by_tag(TAG), prune=True)
-    assert list(plan.diff()) == ["~ Z (now B): name, parent_id"]
+    assert list(plan.diff()) == ["~ Z: name: B -> Z, moves A -> to the root"]
     assert plan.changes[0].fields == {"name": "Z", "parent_id": None}
     assert plan.changes[0].group_id == hex_id(2)
 
@@ -69,13 +69,17 @@ def test_an_id_makes_a_rename_a_rename() -> None:
         {"name": "B", "parentId": hex_id(1).upper(), "description": "x"},
         {"id": "new", "name": "C", "parentId": hex_id(2)},
     ]
-    assert diff(records, groups, by_id()) == ["~ A! (now A): name", "~ A! / B: description", "+ A! / B / C"]
+    assert diff(records, groups, by_id()) == [
+        "~ A!: name: A -> A!",
+        "~ A! / B: description: none -> x",
+        "+ A! / B / C",
+    ]
 
 
 def test_names_may_be_swapped_by_id() -> None:
     """Two renames, whatever either is called meanwhile."""
     records = [{"id": hex_id(1), "name": "B"}, {"id": hex_id(2), "name": "A"}]
-    assert diff(records, [live(1, "A"), live(2, "B")], by_id()) == ["~ B (now A): name", "~ A (now B): name"]
+    assert diff(records, [live(1, "A"), live(2, "B")], by_id()) == ["~ B: name: A -> B", "~ A: name: B -> A"]
 
 
 def test_only_what_means_something_else_differs() -> None:
@@ -130,7 +134,7 @@ def test_prune_goes_by_where_groups_will_be() -> None:
         {"name": "L", "groupTags": {TAG: "l"}},
         {"name": "X", "groupTags": {TAG: "x"}, "parentId": hex_id(2)},
     ]
-    assert diff(records, groups, by_tag(TAG), prune=True) == ["~ L: parent_id", "+ L / X", "- D"]
+    assert diff(records, groups, by_tag(TAG), prune=True) == ["~ L: moves D -> to the root", "+ L / X", "- D"]
 
 
 def test_a_delete_says_what_moves_up() -> None:
@@ -148,7 +152,7 @@ def test_an_update_says_which_tags_change() -> None:
     """Those that go are the ones to look at."""
     group = attrs.evolve(live(1, "A"), group_tags=FrozenDict({"a": "1", "b": "2", "c": "3"}))
     record = {"name": "A", "groupTags": {"a": "1", "b": "x", "d": "4"}}
-    assert diff([record], [group], by_name()) == ["~ A: group_tags (~b, +d, -c)"]
+    assert diff([record], [group], by_name()) == ["~ A: groupTags ~b: 2 -> x +d=4 -c=3"]
 
 
 def test_prune_by_tag_leaves_alone_what_does_not_carry_it() -> None:
@@ -285,7 +289,7 @@ def test_moves_wait_for_what_is_above_them() -> None:
         {"id": "p", "name": "P", "groupTags": {TAG: "p"}, "parentId": "g"},
     ]
     plan = compared(records, groups, by_tag(TAG))
-    assert list(plan.diff()) == ["~ G: parent_id", "~ G / P / X: parent_id"]
+    assert list(plan.diff()) == ["~ G: moves X -> to the root", "~ G / P / X: moves the root -> G / P"]
     assert [change.depends_on for change in plan.changes] == [None, 0]
 
 

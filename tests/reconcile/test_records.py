@@ -41,7 +41,7 @@ def test_a_csv_is_read(tmp_path: Path, mark: bytes, end: bytes) -> None:
         ]
     )
     assert read(tmp_path, "groups.csv", content) == [
-        {"id": "1", "name": "Köln"},
+        {"id": "1", "parentId": None, "name": "Köln"},
         {
             "id": "2",
             "parentId": "1",
@@ -61,12 +61,12 @@ def test_a_tag_without_a_cell_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "groups.csv"
     file.write_text("name,groupTags.key,groupTags.region,groupTags.new\nA,1,,x\n")
     plan = reconcile.compare(reconcile.read_records(file), [group], match_by=by_tag("key"))
-    assert list(plan.diff()) == ["~ A: group_tags (+new)"]
+    assert list(plan.diff()) == ["~ A: groupTags +new=x"]
     assert plan.changes[0].fields["group_tags"] == {**tags, "new": "x"}
     file = tmp_path / "groups.jsonl"
     file.write_text('{"name": "A", "groupTags": {"key": "1"}}\n')
     plan = reconcile.compare(reconcile.read_records(file), [group], match_by=by_tag("key"))
-    assert list(plan.diff()) == ["~ A: group_tags (-region, -contract)"]
+    assert list(plan.diff()) == ["~ A: groupTags -region=eu -contract=gold"]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n"])
