@@ -49,6 +49,11 @@ def check_id(argument: str, value: object) -> str:
     return _check_form(argument, value, _ID, "24 hex digits")
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is an id."""
+    return bool(_ID.fullmatch(text))
+
+
 def check_tag_key(argument: str, value: object) -> str:
     """`value` as plain text, if it is a tag key; raises as `check_id`."""
     return _check_form(argument, value, _TAG_KEY, "1 to 255 letters, digits, '_' or '-'")

@@ -21,8 +21,14 @@ def test_a_plan_is_shown_applied_and_empty(served: Served, tmp_path: Path) -> No
     """`plan` exits 3 and sends reads alone, `apply` exits 0, and `plan` then too."""
     file = write(tmp_path / "groups.jsonl", TREE)
     planned = served.run("plan", file)
-    assert (planned.exit_code, planned.stderr) == (3, "")
-    assert planned.stdout == "+ Acme\n+ Acme / Plant 1\n+ Acme / Plant 1 / Line\n3 to create, 0 unchanged\n"
+    application = f"application 'Emulated application' ({served.emulator.application_id}) at {served.emulator.url}\n"
+    assert (planned.exit_code, planned.stderr) == (3, application)
+    assert planned.stdout.splitlines() == [
+        "+ Acme  (line 1)",
+        "+ Acme / Plant 1  (line 2)",
+        "+ Acme / Plant 1 / Line  (line 3)",
+        "3 to create, 0 unchanged",
+    ]
     assert {request.method for request in served.emulator.requests} == {"GET"}
     applied = served.run("apply", file)
     assert (applied.exit_code, applied.stdout) == (0, "3 to create, 0 unchanged\n3 done\n")
@@ -37,7 +43,14 @@ def test_json_is_a_line_a_change(served: Served, tmp_path: Path) -> None:
     file = write(tmp_path / "groups.jsonl", TREE)
     planned = [json.loads(line) for line in served.run("plan", file, "--json").stdout.splitlines()]
     acme = served.groups()[0]["id"]
-    assert planned[0] == {"action": "update", "path": ["Acme"], "id": acme, "fields": {"groupTags": {"key": "a"}}}
+    assert planned[0] == {
+        "action": "update",
+        "path": ["Acme"],
+        "id": acme,
+        "fields": {"groupTags": {"key": "a"}},
+        "differences": [{"field": "groupTags.key", "old": None, "new": "a"}],
+        "place": "line 1",
+    }
     assert [change["action"] for change in planned] == ["update", "create", "create"]
     result = served.run("apply", "-", "--json", stdin=Path(file).read_text())
     told = [json.loads(line) for line in result.stdout.splitlines()]
@@ -110,11 +123,13 @@ def test_prune_asks(served: Served, tmp_path: Path) -> None:
     file = write(tmp_path / "groups.jsonl", TREE)
     alone = served.run("apply", file, "--prune")
     assert alone.exit_code == 2
-    assert "Delete 1 groups? Nobody is there to ask; say --yes" in alone.stderr
+    assert "Delete 1 group of 1 in" in alone.stderr
+    assert "Nobody is there to ask; say --yes" in alone.stderr
     assert served.paths() == Counter(["Old"])
     declined = served.run("apply", file, "--prune", stdin="n\n")
     assert (declined.exit_code, declined.stdout) == (1, "3 to create, 1 to delete, 0 unchanged\n")
-    assert "Delete 1 groups? [y/N]: aiolosant: not confirmed; nothing was written" in declined.stderr
+    assert "- Old\n" in declined.stderr
+    assert "[y/N]: aiolosant: not confirmed; nothing was written" in declined.stderr
     assert served.paths() == Counter(["Old"])
     assert served.run("apply", file, "--prune", stdin="y\n").exit_code == 0
     assert served.paths() == paths_of(TREE)
@@ -149,13 +164,13 @@ def test_a_server_that_is_gone_ends_it(served: Served, tmp_path: Path) -> None:
 
     def cut_all_but_the_first(request: RequestRecord) -> Fault | None:
         seen.append(request.method)
-        return Fault.CUT_BEFORE_WRITE if seen[1:] else None
+        return Fault.CUT_BEFORE_WRITE if seen[2:] else None
 
-    served.emulator.before_request = cut_all_but_the_first  # the cable is pulled
+    served.emulator.before_request = cut_all_but_the_first  # the cable is pulled when the plan is made
     result = served.run("apply", file, "--concurrency", "4", "--patience", "0.5s")
     assert result.exit_code == 1
     assert set(seen) == {"GET"}
-    lines = result.stderr.splitlines()
+    lines = [line for line in result.stderr.splitlines()[1:] if "resending in" not in line]
     assert sum(line.startswith("failed: + ") for line in lines) == 20
     assert lines[20].endswith("more; --json tells of each")
     assert lines[21].startswith("aiolosant: 300 of 300 not done; to go on: ")

@@ -18,7 +18,8 @@ from .console import run
 from .demo import run_demo
 from .doctor_command import run_doctor
 from .emulator_command import make_emulator, serve_emulator
-from .migrate_commands import run_apply, run_copy, run_plan
+from .migrate_app import add_to
+from .options import Application, Concurrency, Json, Query, Yes
 from .read_commands import run_export, run_list, run_tree
 
 app = typer.Typer(
@@ -26,25 +27,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # they show locals, and so the token
 )
-
-Application = Annotated[
-    str | None, typer.Option(help="Application id, instead of LOSANT_APPLICATION_ID.", show_default=False)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines, for other programs.")]
-Query = Annotated[str | None, typer.Option(help="Advanced query as JSON.", show_default=False)]
-File = Annotated[
-    Path, typer.Argument(help="JSON Lines (.jsonl), CSV (.csv) or Losant's list (.json); - for JSON Lines from stdin.")
-]
-MatchBy = Annotated[
-    str, typer.Option(help="Which live group a record is: name (under its parent), tag:KEY, or id.", metavar="WHAT")
-]
-Prune = Annotated[bool, typer.Option(help="Delete what no record wants; with tag:KEY only what carries the tag.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Patience = Annotated[
-    str,
-    typer.Option(help="How long to wait for a server that is out of reach: seconds, or 90s, 10m, 2h.", metavar="TIME"),
-]
-Concurrency = Annotated[int, typer.Option(min=1, help="Most requests under way at a time.")]
 
 
 class Sort(StrEnum):
@@ -141,94 +123,7 @@ def export(
     run(run_export(application, file, query=query))
 
 
-@app.command()
-def plan(
-    file: File,
-    match_by: MatchBy = "name",
-    prune: Prune = False,
-    application: Application = None,
-    as_json: Json = False,
-) -> None:
-    """Show what `apply` would do, and send nothing but reads.
-
-    Example: aiolosant plan groups.csv --match-by tag:externalId
-    """
-    run(run_plan(application, file, match_by=match_by, prune=prune, as_json=as_json))
-
-
-@app.command()
-def apply(
-    file: File,
-    match_by: MatchBy = "name",
-    prune: Prune = False,
-    yes: Yes = False,
-    concurrency: Concurrency = 16,
-    patience: Patience = "2m",
-    application: Application = None,
-    as_json: Json = False,
-) -> None:
-    """Make the groups what a file says: create, move, update, and with --prune delete.
-
-    Interrupt it, run it again, and only what is missing happens. Ctrl-C lets what was sent settle first; a second one
-    leaves at once.
-
-    Example: aiolosant apply groups.csv --match-by tag:externalId --concurrency 32
-    """
-    run(
-        run_apply(
-            application,
-            file,
-            match_by=match_by,
-            prune=prune,
-            yes=yes,
-            concurrency=concurrency,
-            patience=patience,
-            as_json=as_json,
-        )
-    )
-
-
-@app.command()
-def copy(
-    from_application: Annotated[str, typer.Option(help="Application to read.")],
-    to_application: Annotated[str, typer.Option(help="Application to write.")],
-    members: Annotated[
-        str | None,
-        typer.Option(
-            help="Users, endpoints and devices of the groups: match (by email, by method and route, by name), drop, "
-            "keep, or a JSON file of old ids and new ones.",
-            metavar="match|drop|keep|MAP.json",
-            show_default=False,
-        ),
-    ] = None,
-    match_by: MatchBy = "name",
-    prune: Prune = False,
-    yes: Yes = False,
-    concurrency: Concurrency = 16,
-    patience: Patience = "2m",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, as `plan` does.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Make the groups of one application those of another as well.
-
-    Where the two need tokens of their own, LOSANT_FROM_API_TOKEN is for the first.
-
-    Example: aiolosant copy --from-application 575e... --to-application 576f... --members match
-    """
-    run(
-        run_copy(
-            from_application,
-            to_application,
-            members=members,
-            match_by=match_by,
-            prune=prune,
-            yes=yes,
-            concurrency=concurrency,
-            patience=patience,
-            as_json=as_json,
-            dry_run=dry_run,
-        )
-    )
+add_to(app)
 
 
 @app.command()

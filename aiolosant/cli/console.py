@@ -11,10 +11,12 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import attrs
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -28,13 +30,20 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from aiolosant._http import codec
+from aiolosant._http.deadline import Deadline
+from aiolosant._http.request import Request
 from aiolosant.client import LosantClient
-from aiolosant.errors import ConfigurationError, LosantError, PlanError
+from aiolosant.errors import ConfigurationError, LosantError, PermissionDeniedError, PlanError
+from aiolosant.groups import parts_of
 
 FAILED = 1
 USAGE = 2
 CHANGES = 3
 INTERRUPTED = 130
+_TICK = 10.0  # seconds
+# Signals that ask a program to end; Windows has no SIGHUP.
+_ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def run(work: Coroutine[Any, Any, int | None] | Callable[[], int | None]) -> None:
@@ -49,6 +58,10 @@ def run(work: Coroutine[Any, Any, int | None] | Callable[[], int | None]) -> Non
         code = work() if callable(work) else asyncio.run(work)
         sys.stdout.flush()
     except PlanError as error:
+        if not error.problems:  # a limit
+            _give_up(
+                str(error).replace("max_deletes=", "--max-deletes ").replace("max_changes=", "--max-changes "), USAGE
+            )
         for problem in error.problems[:20]:
             typer.echo(f"aiolosant: {printable(problem)}", err=True)
         more = len(error.problems) - 20
@@ -96,16 +109,42 @@ def parsed_time(option: str, text: str) -> float:
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
-def client(application: str | None, **options: Any) -> LosantClient:
-    """A client out of the environment, for the application that was asked for or the environment's own.
+@attrs.frozen
+class Where:
+    """The application that a command is about.
+
+    Attributes:
+        application_id: Its id.
+        name: What it is called; "" if the token may not read that.
+        url: The address of the API.
+    """
+
+    application_id: str
+    name: str
+    url: str
+
+    @property
+    def label(self) -> str:
+        """The name, if it is known, and the id."""
+        return f"{self.name!r} ({self.application_id})" if self.name else self.application_id
+
+
+async def tell_where(losant: LosantClient) -> Where:
+    """Find out what the application is called, and say on stderr where this is going to happen.
 
     Raises:
-        ConfigurationError: There is no token, or no application.
+        LosantError: There is no such application, or nobody answers.
     """
-    application = application or os.environ.get("LOSANT_APPLICATION_ID")
-    if not application:
-        raise ConfigurationError("no application; pass --application or set LOSANT_APPLICATION_ID")
-    return LosantClient.from_env(application_id=application, **options)
+    endpoint, _ = parts_of(losant.experience_groups)
+    try:
+        path, transport = f"/applications/{endpoint.application_id}", endpoint.transport
+        request = Request(method="GET", path=path, decode=codec.decode_any)
+        found = await transport.call(request, Deadline(transport.timeout, patient=True))  # it waits for an outage's end
+    except PermissionDeniedError:  # which groups do not need
+        found = {}
+    where = Where(endpoint.application_id, str(found.get("name") or ""), endpoint.transport.base_url)
+    typer.echo(f"application {printable(where.label)} at {where.url}", err=True)
+    return where
 
 
 def printable(text: str) -> str:
@@ -145,17 +184,60 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     typer.echo(f"{question} [y/N]: ", nl=False, err=True)
-    # asyncio's own handler would wait for the answer before it interrupts.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        answer = sys.stdin.readline() if sys.stdin else ""
-    finally:
-        signal.signal(signal.SIGINT, before)
+    answer = _answer()
     if not answer:
         typer.echo("", err=True)
         raise ValueError(f"{question} Nobody is there to ask; say --yes")
     if answer.strip().lower() not in ("y", "yes"):
         raise Declined
+
+
+def confirm_name(question: str, name: str, *, yes: bool) -> None:
+    """Ask, unless `yes`, and take only `name` for a yes.
+
+    Raises:
+        ValueError: Nobody is there to be asked.
+        Declined: Anything else was answered.
+    """
+    if yes:
+        return
+    typer.echo(f"{question} To agree, type {name}: ", nl=False, err=True)
+    answer = _answer()
+    if not answer:
+        typer.echo("", err=True)
+        raise ValueError(f"{question} Nobody is there to ask; say --yes")
+    if answer.strip() != name:
+        raise Declined
+
+
+def _answer() -> str:
+    # asyncio's own handler would wait for the answer before it interrupts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return sys.stdin.readline() if sys.stdin else ""
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Ticker:
+    """A line on stderr now and then, where no progress bar can be.
+
+    Args:
+        doing: What is done, such as `applied`.
+        total: Of how many.
+    """
+
+    def __init__(self, doing: str, total: int) -> None:
+        self._doing = doing
+        self._total = total
+        self._next = time.monotonic() + _TICK
+        self._is_on = not sys.stderr.isatty()
+
+    def tick(self, done: int) -> None:
+        """Say how many are done, if that was not said for a while."""
+        if self._is_on and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _TICK
+            typer.echo(f"aiolosant: {done:,} of {self._total:,} {self._doing}", err=True)
 
 
 @contextlib.contextmanager
@@ -164,6 +246,8 @@ def settling_on_interrupt(
 ) -> Iterator[None]:
     """Let the first Ctrl-C cancel this task, which settles what is on the wire, and the second leave at once.
 
+    SIGTERM and SIGHUP, by which a service manager or a closed terminal ends a program, are a Ctrl-C as well.
+
     The arguments are what is said at the first and at the second. The handlers are the interpreter's and not the
     loop's, so that they run while the output is stuck in a full pipe. They write past Python's own buffers, which they
     may have interrupted.
@@ -171,7 +255,8 @@ def settling_on_interrupt(
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def settle(_number: int, _frame: object) -> None:
-        signal.signal(signal.SIGINT, leave)
+        for number in _ENDING:
+            signal.signal(number, leave)
         os.write(2, f"\naiolosant: {settling}\n".encode())
         if task is not None:
             loop.call_soon_threadsafe(task.cancel)
@@ -181,8 +266,9 @@ def settling_on_interrupt(
         os.write(2, show_cursor + f"aiolosant: {left}\n".encode())
         os._exit(INTERRUPTED)  # an exception would be settled as well, if it met the first on its way
 
-    before = signal.signal(signal.SIGINT, settle)
+    before = {number: signal.signal(number, settle) for number in _ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,7 +10,8 @@ import typer
 from aiolosant import doctor
 from aiolosant.errors import LosantError
 
-from .console import FAILED, client, confirm, printable, settling_on_interrupt
+from .console import FAILED, confirm, printable, settling_on_interrupt
+from .options import Connection
 
 
 async def run_doctor(application: str | None, *, probe: bool, yes: bool, as_json: bool) -> int:
@@ -28,7 +29,7 @@ async def run_doctor(application: str | None, *, probe: bool, yes: bool, as_json
         Declined: Whoever was asked did not say yes.
         LosantError: A probe could not write, or not remove what it wrote.
     """
-    async with client(application) as losant:
+    async with Connection().client(application) as losant:
         report = await doctor.examine(losant)
         named = next(finding for finding in report.findings if finding.name == "application")
         if not probe or named.failed:

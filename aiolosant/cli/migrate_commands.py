@@ -1,44 +1,66 @@
-"""`plan`, `apply` and `copy`: what should be, the difference, and doing it."""
+"""`check`, `plan`, `apply`, `undo` and `delete`: what should be, the difference, doing it, and the way back."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import shlex
-import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import attrs
 import typer
 
 from aiolosant import reconcile
-from aiolosant._http import codec
-from aiolosant.client import LosantClient, retry_from_env
-from aiolosant.errors import ConfigurationError, LosantError
+from aiolosant._forest import Forest
+from aiolosant._validation import is_id
+from aiolosant.client import LosantClient
+from aiolosant.errors import PlanError, UnsafePlanError
 from aiolosant.groups import ExperienceGroups
-from aiolosant.identity import ById, MatchBy, by_id, by_name, by_tag
-from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record, apply, read_records
-from aiolosant.reconcile.codec import to_record, to_row
+from aiolosant.identity import ById, ByTag, MatchBy, by_id, by_name, by_tag
+from aiolosant.models import ExperienceGroup, normal_id
+from aiolosant.reconcile import Change, Plan, Record
+from aiolosant.reconcile.saved import is_plan
 
-from .console import (
-    CHANGES,
-    FAILED,
-    INTERRUPTED,
-    client,
-    confirm,
-    drop_output,
-    parsed_time,
-    printable,
-    progress,
-    settling_on_interrupt,
-)
-from .member_mapping import Mapped, Members, Row, count_members, drop, keep, matched, read_map
-from .read_commands import read_all
+from .applying import HowToApply, carry_out
+from .console import confirm, printable, tell_where
+from .options import Connection
+from .plan_view import ask_about_deletes, report_plan, show_plan, tell_warnings
+from .read_commands import parsed_query, read_all
+from .reading import HowToRead, read_files
 
-# How many changes that did not go well are told of one by one.
-_MOST_TOLD = 20
+
+@attrs.frozen
+class HowToPlan:
+    """What the options of a command say of how a plan is made, and of what it may do.
+
+    Attributes:
+        match_by: Which live group a record is, as `parsed_match_by` takes it.
+        adopt_by: `name`, or None.
+        prune: Whether to delete what no record wants.
+        under: Id or path of a group that all is to be below; None for the whole application.
+        max_deletes: A number or a share.
+        max_changes: The same for all changes; None for any number.
+        read: How the file is read.
+    """
+
+    match_by: str = "name"
+    adopt_by: str | None = None
+    prune: bool = False
+    under: str | None = None
+    max_deletes: str = "10%"
+    max_changes: str | None = None
+    read: HowToRead = attrs.field(factory=HowToRead)
+
+    def identity(self) -> MatchBy:
+        """Return which live group a record is.
+
+        Raises:
+            ValueError: An option is none of what it may be.
+        """
+        identity = parsed_match_by(self.match_by)
+        if self.adopt_by is None:
+            return identity
+        if self.adopt_by != "name" or not isinstance(identity, ByTag):
+            raise ValueError("--adopt-by must be name, and goes with --match-by tag:KEY")
+        return by_tag(identity.tag, adopt=by_name())
 
 
 def parsed_match_by(text: str) -> MatchBy:
@@ -56,221 +78,176 @@ def parsed_match_by(text: str) -> MatchBy:
     raise ValueError(f"--match-by must be name, id or tag:KEY, not {text!r}")
 
 
-async def run_plan(application: str | None, file: Path, *, match_by: str, prune: bool, as_json: bool) -> int:
+def run_check(files: Sequence[Path], how: HowToPlan) -> int:
+    """Read files and say what is wrong with them, without talking to anybody; return the exit code."""
+    identity, records = how.identity(), read_files(files, how.read)
+    known = {record.id for record in records if record.id is not None}
+    outside = [record for record in records if record.parent_id is not None and record.parent_id not in known]
+    # Parents that are no records must be live groups, which nobody can know here.
+    within = [attrs.evolve(record, parent_id=None) if record in outside else record for record in records]
+    plan = reconcile.compare(within, [], match_by=identity)
+    typer.echo(f"{len(records):,} record{'' if len(records) == 1 else 's'}, nothing wrong")
+    roots = sum(record.parent_id is None and not record.keeps_parent for record in records)
+    depth = max((len(change.path) for change in plan.changes), default=0)
+    typer.echo(f"{roots:,} at the root, {depth:,} level{'' if depth == 1 else 's'} deep")
+    if outside:
+        some = ", ".join(printable(str(record.parent_id)) for record in outside[:3])
+        typer.echo(f"{len(outside):,} below groups that are not in the file, so that they must be live: {some}")
+    return 0
+
+
+async def run_plan(
+    connection: Connection,
+    application: str | None,
+    files: Sequence[Path],
+    how: HowToPlan,
+    *,
+    out: Path | None,
+    report: Path | None,
+    everything: bool,
+    as_json: bool,
+) -> int:
     """Print what `apply` would do; 3 if that is anything."""
-    identity, records = parsed_match_by(match_by), read_records(file)
-    async with client(application) as losant:
-        plan = await _plan(losant.experience_groups, records, identity, prune=prune)
-    return _show(plan, as_json=as_json)
+    identity, records = how.identity(), read_files(files, how.read)
+    async with connection.client(application) as losant:
+        where = await tell_where(losant)
+        plan = await _plan(losant, records, identity, how)
+    code = show_plan(plan, as_json=as_json, everything=everything)
+    report_plan(plan, where, report)
+    if out is not None:
+        plan.save(out)
+        typer.echo(f"aiolosant: {out} has the plan; digest {plan.digest}", err=True)
+    try:
+        _check(plan, how)
+    except UnsafePlanError as error:  # a plan may show it; `apply` will refuse it
+        typer.echo(f"warning: {printable(str(error))}", err=True)
+    return code
 
 
 async def run_apply(
+    connection: Connection,
     application: str | None,
-    file: Path,
+    files: Sequence[Path],
+    how: HowToPlan,
+    apply: HowToApply,
     *,
-    match_by: str,
-    prune: bool,
+    expect: str | None,
     yes: bool,
-    concurrency: int,
-    patience: str,
-    as_json: bool,
-) -> int:
-    """Make it so; 1 if not everything went well."""
-    identity, records = parsed_match_by(match_by), read_records(file)
-    retry = retry_from_env(patience=parsed_time("--patience", patience))
-    async with client(application, retry=retry) as losant:
-        groups = losant.experience_groups
-        plan = await _plan(groups, records, identity, prune=prune)
-        return await _apply(groups, plan, yes=yes, concurrency=concurrency, as_json=as_json)
-
-
-async def _plan(groups: ExperienceGroups, records: Sequence[Record], match_by: MatchBy, *, prune: bool) -> Plan:
-    return await reconcile.plan(groups, records, match_by=match_by, prune=prune, read_all=read_all)
-
-
-def _show(plan: Plan, *, as_json: bool) -> int:
-    """Print what would be done; 3 if that is anything, even if nobody reads it to its end."""
-    try:
-        for change in plan.changes:
-            typer.echo(codec.encode(_as_object(change)) if as_json else printable(str(change)))
-        if not as_json:
-            typer.echo(plan.summary())
-        sys.stdout.flush()
-    except BrokenPipeError:
-        drop_output()
-    return CHANGES if plan.changes else 0
-
-
-def _as_object(change: Change) -> dict[str, object]:
-    fields = codec.changes_to_object(change.fields)
-    return {"action": change.action, "path": change.path, "id": change.group_id, "fields": fields}
-
-
-async def _apply(groups: ExperienceGroups, plan: Plan, *, yes: bool, concurrency: int, as_json: bool) -> int:
-    typer.echo(plan.summary(), err=as_json)
-    if deletes := sum(change.action == "delete" for change in plan.changes):
-        confirm(f"Delete {deletes:,} groups?", yes=yes)
-    tally = _Tally(as_json=as_json)
-    why, fatal = "", None
-    with progress() as bars, settling_on_interrupt():
-        bar = bars.add_task("applying", total=len(plan.changes))
-        outcomes = apply(groups, plan, concurrency=concurrency)
-        walk = aiter(outcomes)
-        try:
-            async for outcome in walk:
-                tally.add(outcome)
-                bars.advance(bar)
-        except asyncio.CancelledError:
-            why = "interrupted"
-        except BrokenPipeError:
-            drop_output()
-            why = "nobody reads the output any more"
-        except LosantError as error:
-            fatal = error
-        if why:
-            tally.stopping = True
-            typer.echo(f"aiolosant: {why}; stopping", err=True)
-        while True:
-            try:
-                await outcomes.aclose()
-                async for outcome in walk:  # what has settled since
-                    tally.add(outcome)
-                break
-            except asyncio.CancelledError:
-                why = "interrupted"
-            except LosantError as error:
-                fatal = error
-    tally.sum_up()
-    if why == "interrupted" and tally.unknown:
-        typer.echo(f"aiolosant: waiting for what may still land of {tally.unknown:,}", err=True)
-        await asyncio.sleep(retry_from_env().settle_time)  # so that the next run sees it
-    if left := len(plan.changes) - tally.well:
-        typer.echo(f"aiolosant: {left:,} of {len(plan.changes):,} not done; to go on: {_again()}", err=True)
-    if fatal is not None:
-        raise fatal
-    if why == "interrupted":
-        return INTERRUPTED
-    return FAILED if left else 0
-
-
-class _Tally:
-    """Counts outcomes, and tells of those that did not go well; with `as_json` of each.
-
-    Attributes:
-        well: How many went well.
-        unknown: Of how many nobody knows.
-        stopping: Whether what was never sent is only counted, since somebody has stopped it.
-    """
-
-    def __init__(self, *, as_json: bool) -> None:
-        self.well = 0
-        self.stopping = False
-        self._not_sent = 0
-        self._as_json = as_json
-        self._counts: Counter[str] = Counter()
-
-    def add(self, outcome: ChangeOutcome) -> None:
-        self._counts[outcome.status] += 1
-        self.well += outcome.ok
-        if self._as_json:
-            _tell_as_json(outcome)
-        elif self.stopping and outcome.status == "failed" and getattr(outcome.error, "attempts", 1) == 0:
-            self._not_sent += 1
-            self._counts["failed"] -= 1
-            self._counts["not sent"] += 1
-        elif not outcome.ok and self._not_well() <= _MOST_TOLD:
-            typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
-
-    def sum_up(self) -> None:
-        if self._counts:
-            counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self._counts.items()) if count)
-            typer.echo(counts, err=self._as_json)
-        if self._not_well() > _MOST_TOLD and not self._as_json:
-            typer.echo(f"... and {self._not_well() - _MOST_TOLD:,} more; --json tells of each", err=True)
-
-    @property
-    def unknown(self) -> int:
-        return self._counts["unknown"]
-
-    def _not_well(self) -> int:
-        return self._counts.total() - self.well - self._not_sent
-
-
-def _tell_as_json(outcome: ChangeOutcome) -> None:
-    told = _as_object(outcome.change) | {"status": outcome.status}
-    if outcome.group is not None:
-        told["id"] = outcome.group.id
-    if outcome.error is not None:
-        told["error"] = str(outcome.error)
-    typer.echo(codec.encode(told))
-
-
-def _again() -> str:
-    """The command as it was given."""
-    return shlex.join(["aiolosant", *sys.argv[1:]])
-
-
-async def run_copy(
-    source: str,
-    target: str,
-    *,
-    members: str | None,
-    match_by: str,
-    prune: bool,
-    yes: bool,
-    concurrency: int,
-    patience: str,
-    as_json: bool,
     dry_run: bool,
 ) -> int:
-    """Make the groups of one application those of another."""
-    retry = retry_from_env(patience=parsed_time("--patience", patience))
-    identity = parsed_match_by(match_by)
-    if isinstance(identity, ById):
-        raise ConfigurationError("--match-by must be name or tag:KEY: groups have other ids in another application")
-    if source.lower() == target.lower():
-        raise ConfigurationError("--from-application and --to-application are the same")
-    chosen = _chosen(members)  # a file that cannot be read is told of before anything is
-    from_token = os.environ.get("LOSANT_FROM_API_TOKEN")
-    overrides: dict[str, Any] = {"token": from_token} if from_token else {}
-    async with (
-        LosantClient.from_env(application_id=source, retry=retry, **overrides) as losant,
-        LosantClient.from_env(application_id=target, retry=retry) as other,
-    ):
-        rows = [to_row(group) for group in await read_all(losant.experience_groups)]
-        if members == "match":
-            replace: Members = await matched(losant, rows, source, other, target)
-        else:
-            replace = chosen or _undecided(rows)
-        for row in rows:
-            replace(row)
-        records = [to_record(row, f"group {row['id']}") for row in rows]
-        plan = await _plan(other.experience_groups, records, identity, prune=prune)
-        code = _show(plan, as_json=as_json) if dry_run else 0
-        missing = replace.missing if isinstance(replace, Mapped) else {}
-        for label in missing.values():
-            typer.echo(f"no match: {printable(label)}", err=True)
+    """Make it so; 1 if not everything went well."""
+    kept = Plan.load(files[0]) if len(files) == 1 and str(files[0]) != "-" and is_plan(files[0]) else None
+    identity, records = (how.identity(), []) if kept else (how.identity(), read_files(files, how.read))
+    async with connection.client(application) as losant:
+        where = await tell_where(losant)
+        plan = kept or await _plan(losant, records, identity, how)
+        if expect is not None and (len(expect) < 8 or not plan.digest.startswith(expect.lower())):
+            raise PlanError.of(
+                [f"the digest of the plan is {plan.digest}, and --expect says {expect}: look at it again"]
+            )
         if dry_run:
-            return code
-        if missing:
-            confirm(f"Copy without these {len(missing):,} members?", yes=yes)
-        return await _apply(other.experience_groups, plan, yes=yes, concurrency=concurrency, as_json=as_json)
+            return show_plan(plan, as_json=apply.as_json)
+        _check(plan, how)
+        typer.echo(plan.summary(), err=apply.as_json)
+        tell_warnings(plan)
+        ask_about_deletes(plan, where, yes=yes)
+        return await carry_out(losant.experience_groups, plan, where, apply)
 
 
-def _chosen(members: str | None) -> Members | None:
-    """What `--members` says of itself; None where that takes a look at the groups."""
-    if members in (None, "match"):
-        return None
-    return {"keep": keep, "drop": drop}.get(members) or Mapped(read_map(Path(members)))
+async def run_undo(
+    connection: Connection, application: str | None, folder: Path, apply: HowToApply, *, yes: bool, dry_run: bool
+) -> int:
+    """Take back what an apply with `--results` has done."""
+    async with connection.client(application) as losant:
+        where = await tell_where(losant)
+        groups = losant.experience_groups
+        plan = await reconcile.undo(groups, folder, read_all=read_all)
+        code = show_plan(plan, as_json=apply.as_json)
+        if dry_run or not plan.changes:
+            return code if dry_run else 0
+        confirm(f"Take back what {folder} tells, in {where.label}?", yes=yes)
+        return await carry_out(groups, plan, where, apply)
 
 
-def _undecided(rows: list[Row]) -> Members:
-    """Nobody has said what becomes of the members; there must be none."""
-    counts = count_members(rows)
-    if counts.total():
-        told = ", ".join(f"{count:,} {field}" for field, count in counts.items() if count)
-        raise ConfigurationError(
-            f"the groups have members ({told}), which have other ids in another application; "
-            "say --members match, drop, keep, or a file of old ids and new ones"
-        )
-    return drop
+async def run_delete(
+    connection: Connection,
+    application: str | None,
+    apply: HowToApply,
+    *,
+    name_filter: str,
+    query: str | None,
+    subtree: bool,
+    max_deletes: str,
+    yes: bool,
+    dry_run: bool,
+) -> int:
+    """Delete the groups that a query or a filter finds, deepest first."""
+    condition = parsed_query(query)
+    if not name_filter and not condition:
+        raise ValueError("say which groups: --filter 'Old*', or --query with an advanced query")
+    if name_filter and condition:
+        raise ValueError("--filter and --query cannot go together: a query overrides a filter")
+    async with connection.client(application) as losant:
+        where = await tell_where(losant)
+        groups = losant.experience_groups
+        found = [group.id.lower() async for group in groups.list(filter=name_filter, query=condition, per_page=1000)]
+        plan = _deleting(await read_all(groups), found, subtree=subtree, application_id=where.application_id)
+        if dry_run or not plan.changes:
+            return show_plan(plan, as_json=apply.as_json)
+        plan.check(max_deletes=max_deletes)
+        typer.echo(plan.summary(), err=apply.as_json)
+        ask_about_deletes(plan, where, yes=yes)
+        return await carry_out(groups, plan, where, apply)
+
+
+def _deleting(live: Sequence[ExperienceGroup], found: Sequence[str], *, subtree: bool, application_id: str) -> Plan:
+    """Return the plan that deletes what was found, and with `subtree` all below it."""
+    by_id_ = {group.id.lower(): group for group in live}
+    forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in by_id_.items()})
+    doomed = {group_id for group_id in found if group_id in by_id_}
+    order = []
+    for group_id in forest.parents_first():
+        if subtree and normal_id(by_id_[group_id].parent_id) in doomed:
+            doomed.add(group_id)
+        if group_id in doomed:
+            order.append(group_id)
+    changes: list[Change] = []
+    for group_id in reversed(order):
+        path = tuple(by_id_[step].name for step in forest.path(group_id))
+        orphans = tuple(child for child in forest.children(group_id) if child not in doomed)
+        group = by_id_[group_id]
+        changes.append(Change("delete", path, group.id, {}, current=group, old_path=path, orphans=orphans))
+    left = len(live) - len(changes)
+    return Plan(tuple(changes), left, ById(), live=len(live), application_id=application_id)
+
+
+async def _plan(losant: LosantClient, records: Sequence[Record], identity: MatchBy, how: HowToPlan) -> Plan:
+    groups = losant.experience_groups
+    under = None if how.under is None else await resolve(groups, how.under)
+    return await reconcile.plan(groups, records, match_by=identity, prune=how.prune, under=under, read_all=read_all)
+
+
+def _check(plan: Plan, how: HowToPlan) -> None:
+    plan.check(max_deletes=how.max_deletes, max_changes=how.max_changes)
+
+
+async def resolve(groups: ExperienceGroups, text: str) -> str:
+    """Return the id of a group that is named by its id, or by the names from the root down to it.
+
+    Raises:
+        ValueError: There is no such group, or there are several.
+    """
+    if is_id(text):
+        return text.lower()
+    live = {group.id.lower(): group for group in await read_all(groups)}
+    forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in live.items()})
+    wanted = _path_text([text])
+    found = [one for one in live if _path_text([live[step].name for step in forest.path(one)]) == wanted]
+    if len(found) != 1:
+        count = "no group" if not found else f"{len(found)} groups ({', '.join(found[:5])})"
+        raise ValueError(f"there is {count} of the path {text!r}; write it as 'Customer / Site', or give the id")
+    return found[0]
+
+
+def _path_text(names: Sequence[str]) -> str:
+    return "/".join(part.strip() for name in names for part in name.split("/"))

@@ -17,7 +17,8 @@ from aiolosant.groups import ExperienceGroups
 from aiolosant.models import ExperienceGroup
 from aiolosant.reconcile import RecordWriter
 
-from .console import client, printable, progress
+from .console import printable, progress
+from .options import Connection
 
 
 def parsed_query(text: str | None) -> dict[str, Any] | None:
@@ -45,7 +46,7 @@ async def run_list(
     as_json: bool,
 ) -> None:
     """Print groups in order, as lines or as JSON Lines."""
-    async with client(application) as losant:
+    async with Connection().client(application) as losant:
         if limit == 0:
             return
         groups = losant.experience_groups.list(
@@ -65,7 +66,7 @@ async def run_list(
 
 async def run_tree(application: str | None, *, depth: int | None, as_json: bool) -> None:
     """Print the groups as a tree with counts, or a JSON line a group, parents first."""
-    async with client(application) as losant:
+    async with Connection().client(application) as losant:
         groups = await read_all(losant.experience_groups)
     if as_json:
         names = {group.id: group.name for group in groups}
@@ -156,7 +157,7 @@ async def run_export(application: str | None, target: Path, *, query: str | None
     count = 0
     with RecordWriter(target) as writer:
         async with (
-            client(application) as losant,
+            Connection().client(application) as losant,
             contextlib.aclosing(_scanned(losant.experience_groups, "exporting", condition)) as groups,
         ):
             async for group in groups:

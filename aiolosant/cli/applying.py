@@ -1,0 +1,166 @@
+"""Carrying out a plan at the command line: progress, interruptions, sums, and how to go on."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import attrs
+import typer
+
+from aiolosant._http import codec
+from aiolosant.client import retry_from_env
+from aiolosant.errors import LosantError
+from aiolosant.groups import ExperienceGroups
+from aiolosant.reconcile import ChangeOutcome, Plan, apply
+from aiolosant.reconcile.report import Ended, write_report
+
+from .console import FAILED, INTERRUPTED, Ticker, Where, drop_output, printable, progress, settling_on_interrupt
+from .plan_view import change_as_object
+
+# How many changes that did not go well are told of one by one.
+_MOST_TOLD = 20
+
+
+@attrs.frozen
+class HowToApply:
+    """What the options of a command say of how a plan is carried out.
+
+    Attributes:
+        concurrency: Most requests under way at a time.
+        as_json: Whether to print a line of JSON for each outcome.
+        results: The folder for the journal; None for none.
+        report: The page to write in the end; None for none.
+    """
+
+    concurrency: int = 16
+    as_json: bool = False
+    results: Path | None = None
+    report: Path | None = None
+
+
+async def carry_out(groups: ExperienceGroups, plan: Plan, where: Where, how: HowToApply) -> int:
+    """Apply a plan, tell of it, and return the exit code.
+
+    Raises:
+        PlanError: The plan is another application's.
+        OSError: The results cannot be written.
+        LosantError: What would fail every change, after what was sent has been told of.
+    """
+    tally, why, fatal = _Tally(as_json=how.as_json), "", None
+    with progress() as bars, settling_on_interrupt():
+        bar = bars.add_task("applying", total=len(plan.changes))
+        ticker = Ticker("applied", len(plan.changes))
+        outcomes = apply(groups, plan, concurrency=how.concurrency, journal=how.results)
+        walk = aiter(outcomes)
+        try:
+            async for outcome in walk:
+                tally.add(outcome)
+                bars.advance(bar)
+                ticker.tick(len(tally.ended))
+        except asyncio.CancelledError:
+            why = "interrupted"
+        except BrokenPipeError:
+            drop_output()
+            why = "nobody reads the output any more"
+        except OSError as error:  # a full disk, be it of the output or of the results
+            drop_output()
+            why = str(error)
+        except LosantError as error:
+            fatal = error
+        if why:
+            tally.stopping = True
+            typer.echo(f"aiolosant: {why}; stopping", err=True)
+        while True:
+            try:
+                await outcomes.aclose()
+                async for outcome in walk:  # what has settled since
+                    tally.add(outcome)
+                break
+            except asyncio.CancelledError:
+                why = "interrupted"
+            except OSError as error:
+                why = why or str(error)
+            except LosantError as error:
+                fatal = error
+    tally.sum_up()
+    if why == "interrupted" and tally.unknown:
+        typer.echo(f"aiolosant: waiting for what may still land of {tally.unknown:,}", err=True)
+        await asyncio.sleep(retry_from_env().settle_time)  # so that the next run sees it
+    if how.report is not None:
+        write_report(how.report, plan, where.label, tally.ended)
+        typer.echo(f"aiolosant: {how.report} has the plan and what became of it", err=True)
+    if left := len(plan.changes) - tally.well:
+        typer.echo(f"aiolosant: {left:,} of {len(plan.changes):,} not done; to go on: {_again()}", err=True)
+    if how.results is not None and tally.ended:
+        typer.echo(f"aiolosant: to take it back: aiolosant undo {shlex.quote(str(how.results))}", err=True)
+    if fatal is not None:
+        raise fatal
+    if why == "interrupted":
+        return INTERRUPTED
+    return FAILED if left else 0
+
+
+class _Tally:
+    """Counts outcomes, and tells of those that did not go well; with `as_json` of each.
+
+    Attributes:
+        well: How many went well.
+        unknown: Of how many nobody knows.
+        ended: All outcomes, with their times.
+        stopping: Whether what was never sent is only counted, since somebody has stopped it.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.well = 0
+        self.stopping = False
+        self.ended: list[Ended] = []
+        self._began = time.monotonic()
+        self._not_sent = 0
+        self._as_json = as_json
+        self._counts: Counter[str] = Counter()
+
+    def add(self, outcome: ChangeOutcome) -> None:
+        self.ended.append(Ended(outcome, time.monotonic() - self._began))
+        self._counts[outcome.status] += 1
+        self.well += outcome.ok
+        if self._as_json:
+            _tell_as_json(outcome)
+        elif self.stopping and outcome.status == "failed" and getattr(outcome.error, "attempts", 1) == 0:
+            self._not_sent += 1
+            self._counts["failed"] -= 1
+            self._counts["not sent"] += 1
+        elif not outcome.ok and self._not_well() <= _MOST_TOLD:
+            typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
+
+    def sum_up(self) -> None:
+        if self._counts:
+            counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self._counts.items()) if count)
+            typer.echo(counts, err=self._as_json)
+        if self._not_well() > _MOST_TOLD and not self._as_json:
+            typer.echo(f"... and {self._not_well() - _MOST_TOLD:,} more; --json tells of each", err=True)
+
+    @property
+    def unknown(self) -> int:
+        return self._counts["unknown"]
+
+    def _not_well(self) -> int:
+        return self._counts.total() - self.well - self._not_sent
+
+
+def _tell_as_json(outcome: ChangeOutcome) -> None:
+    told = change_as_object(outcome.change) | {"status": outcome.status}
+    if outcome.group is not None:
+        told["id"] = outcome.group.id
+    if outcome.error is not None:
+        told["error"] = str(outcome.error)
+    typer.echo(codec.encode(told))
+
+
+def _again() -> str:
+    """The command as it was given."""
+    return shlex.join(["aiolosant", *sys.argv[1:]])

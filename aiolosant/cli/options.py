@@ -1,0 +1,202 @@
+"""Options that several commands have, and how a command gets its client."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import attrs
+import typer
+
+from aiolosant.client import LosantClient, retry_from_env
+from aiolosant.errors import ConfigurationError
+
+from .console import parsed_time
+
+Application = Annotated[
+    str | None, typer.Option(help="Application id, instead of LOSANT_APPLICATION_ID.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines, for other programs.")]
+Query = Annotated[str | None, typer.Option(help="Advanced query as JSON.", show_default=False)]
+NameFilter = Annotated[str, typer.Option("--filter", help="Glob for the name, such as 'my*group'.")]
+MatchBy = Annotated[
+    str, typer.Option(help="Which live group a record is: name (under its parent), tag:KEY, or id.", metavar="WHAT")
+]
+AdoptBy = Annotated[
+    str | None,
+    typer.Option(
+        help="With --match-by tag:KEY: let a record take the live group of its name that has no such tag.",
+        metavar="name",
+        show_default=False,
+    ),
+]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Delete what no record wants; with tag:KEY only what carries the tag.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer every question with yes. It lifts no limit.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Most requests under way at a time.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, as `plan` does.")]
+All = Annotated[bool, typer.Option("--all", help="Show every change, however many there are.")]
+Under = Annotated[
+    str | None,
+    typer.Option(
+        help="Only what is below this group: its id, or its names as 'Customer / Site'.",
+        metavar="ID|PATH",
+        show_default=False,
+    ),
+]
+MaxDeletes = Annotated[
+    str,
+    typer.Option(help="The most groups to delete: a number, or a share of what there is.", metavar="N|P%"),
+]
+MaxChanges = Annotated[
+    str | None, typer.Option(help="The most changes of all kinds, likewise.", metavar="N|P%", show_default=False)
+]
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for what is done: journal.jsonl (see `undo`), done.csv, failed.csv, ids.json.",
+        file_okay=False,
+        show_default=False,
+    ),
+]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write a page for people (.html) or for a pull request (.md).", dir_okay=False, show_default=False
+    ),
+]
+
+
+@attrs.frozen
+class Connection:
+    """What a command says of how it talks to Losant.
+
+    Attributes:
+        timeout: Seconds for one request and its retries, as a time such as `90s`.
+        max_rate: The most requests a second; None for what the server takes.
+        patience: How long to wait for a server that is out of reach, as a time such as `10m`.
+        allow_http: Whether http may be spoken to another machine.
+        verbose: How much to log to stderr: 0 warnings, 1 what happens, 2 each request.
+        log_file: Where to log everything; None for nowhere.
+    """
+
+    timeout: str = "60s"
+    max_rate: float | None = None
+    patience: str = "2m"
+    allow_http: bool = False
+    verbose: int = 0
+    log_file: Path | None = None
+
+    def client(self, application: str | None, **others: Any) -> LosantClient:
+        """Return a client out of the environment, for the application that was asked for or the environment's own.
+
+        Raises:
+            ConfigurationError: There is no token, or no application.
+            ValueError: A time is none.
+        """
+        application = application or os.environ.get("LOSANT_APPLICATION_ID")
+        if not application:
+            raise ConfigurationError("no application; pass --application or set LOSANT_APPLICATION_ID")
+        return LosantClient.from_env(
+            application_id=application,
+            timeout=parsed_time("--timeout", self.timeout),
+            retry=retry_from_env(patience=parsed_time("--patience", self.patience)),
+            max_rate=self.max_rate,
+            allow_http=self.allow_http,
+            **others,
+        )
+
+    @contextlib.contextmanager
+    def logged(self) -> Iterator[None]:
+        """Log to stderr and to the file, as it was asked for.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        logger, level = logging.getLogger("aiolosant"), {0: logging.WARNING, 1: logging.INFO}.get(self.verbose, 10)
+        handlers: list[logging.Handler] = [logging.StreamHandler()]
+        handlers[0].setLevel(level)
+        handlers[0].setFormatter(logging.Formatter("aiolosant: %(message)s"))
+        if self.log_file is not None:
+            handlers.append(logging.FileHandler(self.log_file, encoding="utf-8"))
+            handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        before = logger.level
+        logger.setLevel(logging.DEBUG if self.log_file else level)
+        for handler in handlers:
+            logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.setLevel(before)
+            for handler in handlers:
+                logger.removeHandler(handler)
+                handler.close()
+
+
+_CONNECTION = {
+    "timeout": (
+        Annotated[str, typer.Option(help="Time for one request and its retries.", metavar="TIME")],
+        "60s",
+    ),
+    "max_rate": (
+        Annotated[float | None, typer.Option(min=0.01, help="Most requests a second.", show_default=False)],
+        None,
+    ),
+    "patience": (
+        Annotated[
+            str,
+            typer.Option(
+                help="How long to wait for a server that is out of reach: seconds, or 90s, 10m, 2h.", metavar="TIME"
+            ),
+        ],
+        "2m",
+    ),
+    "allow_http": (
+        Annotated[bool, typer.Option("--allow-http", help="Speak http, which anybody can read, to other machines.")],
+        False,
+    ),
+    "verbose": (
+        Annotated[int, typer.Option("--verbose", "-v", count=True, help="Tell what happens; twice: of each request.")],
+        0,
+    ),
+    "log_file": (
+        Annotated[Path | None, typer.Option(help="Log everything to this file.", dir_okay=False, show_default=False)],
+        None,
+    ),
+}
+
+
+def talks(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `Connection`, and the `Connection` as its keyword argument `connection`."""
+
+    @functools.wraps(command)
+    def with_connection(**arguments: Any) -> None:
+        connection = Connection(**{name: arguments.pop(name) for name in _CONNECTION})
+        try:
+            with connection.logged():
+                command(connection=connection, **arguments)
+        except OSError as error:
+            raise typer.BadParameter(f"--log-file: {error}") from None
+
+    hints = get_type_hints(command, include_extras=True)
+    signature = inspect.signature(command)
+    own = [
+        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in signature.parameters.items()
+        if name != "connection"
+    ]
+    common = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in _CONNECTION.items()
+    ]
+    with_connection.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # for Typer
+    with_connection.__annotations__ = {one.name: one.annotation for one in (*own, *common)}
+    del with_connection.__wrapped__  # Typer would look at that one
+    return with_connection
