@@ -93,7 +93,7 @@ def test_an_export_can_be_applied_elsewhere(served: Served, tmp_path: Path) -> N
         ("broken.jsonl", '{"name": "a"}\n{"name": \n', [], "line 2: not valid JSON"),
         ("nameless.jsonl", '{"id": "1"}\n', [], "line 1: name is missing"),
         ("latin.csv", "name\nK\xf6ln\n", [], "line 2: not valid CSV; byte 2 of the line is no UTF-8"),
-        ("empty.jsonl", "", ["--prune", "--yes"], "no records: prune would delete every group"),
+        ("empty.jsonl", "", ["--prune", "--yes"], "there is no record in it; if an export made it, that has failed"),
         ("untagged.csv", "name\na\n", ["--match-by", "tag:key"], "line 2: 'a' has no group tag 'key'"),
         ("bad.txt", "a", [], "must end in .jsonl"),
         ("good.csv", "name\na\n", ["--match-by", "colour"], "--match-by must be name, id or tag:KEY"),

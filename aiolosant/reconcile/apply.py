@@ -25,6 +25,7 @@ from .change import Change, ChangeOutcome
 from .journal import Journal, check_application
 from .plan import Plan
 from .schedule import Schedule, Step
+from .wanted import own_texts, with_own_id
 
 
 def apply(
@@ -222,10 +223,18 @@ class _ApplyJob:
             fields["parent_id"] = parent.id
             # This very run has just made the parent, so that nobody else has put a group below it.
             fresh = parent_is_ours and isinstance(self._identity, ByName)
+        # What names the group's own id has to wait until there is one.
+        own = {} if change.record is None else own_texts(change.record)
+        fields = {name: value for name, value in fields.items() if name not in own}
         new = NewExperienceGroup(**fields)
         self._begin(step, fields, None)
         created = await self._once.create(new, self._once.key_of(new), permit, fresh=fresh)
         there, is_new = created.group, created.is_new
+        if own and change.record is not None:
+            changes = with_own_id(own, change.record.id, there.id)
+            if unfulfilled(there, changes):
+                request = self._endpoint.update_request(there.id, changes)
+                there = await self._transport.call(request, permit.deadline)
         if not created.was_answered and (others := _other_than_wanted(change, {"parent_id": None} | fields, there)):
             raise _StaleError(f"somebody has created it since the plan was made, with another {', '.join(others)}")
         self._made[step.index] = there, is_new

@@ -6,23 +6,37 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from .._http import codec
 from ..models import ExperienceGroup
 from .record import Record
 
 # What the server alone sets, and what shapes an answer (`_type`, `_links` and their kin), is read over.
-_READ_OVER = {
+READ_OVER = {
     *("experienceGroupId", "applicationId", "creationDate", "lastUpdated", "ancestorIds"),
     *("directDeviceCount", "totalDeviceCount"),
     "error",  # what `failed.csv` says of each row
 }
 _LISTS = ("experienceUserIds", "experienceEndpointIds", "deviceIds")
-_PLAIN_COLUMNS = ("id", "parentId", "name", "description", *_LISTS, "deviceTags", "deviceQueryJson")
-_TAG = "groupTags."
+PLAIN_COLUMNS = ("id", "parentId", "name", "description", *_LISTS, "deviceTags", "deviceQueryJson")
+MEMBER_NAMES = {
+    "experienceUserEmails": "experience_user_ids",
+    "experienceEndpoints": "experience_endpoint_ids",
+    "deviceNames": "device_ids",
+}
+"""What members may be called by in place of their ids, and whose ids these are."""
+TAG = "groupTags."
+_CLEARED: dict[str, Any] = {"description": "", **dict.fromkeys((*_LISTS, *MEMBER_NAMES, "deviceTags"), ())}
+# What a spreadsheet would take for a formula; with an apostrophe in front it does not.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_GUARDED = re.compile(r"'+[=+\-@\t\r]")
 
 
 def to_record(mapping: Mapping[str, Any], place: str = "a record", **more: Any) -> Record:
-    """A record out of a group in the shape in which the API lists it; null is absent, but for a device query.
+    """A record out of a group in the shape in which the API lists it.
+
+    Null is absent, but for a description and a device query, which it clears, and for `parentId`, which is a root.
 
     Args:
         mapping: The group.
@@ -33,15 +47,33 @@ def to_record(mapping: Mapping[str, Any], place: str = "a record", **more: Any) 
         ValueError: Fields are missing, unknown, of a wrong type or beyond their limit. The message names them all, and
             `place`.
     """
-    given, problems = {}, []
+    given: dict[str, Any] = {}
+    ids: dict[str, str | None] = {}
+    members: dict[str, tuple[str, ...]] = {}
+    problems: list[str] = []
     for name, value in mapping.items():
         if name in ("id", "parentId"):
-            if value is not None and (not isinstance(value, str) or not value):
+            if isinstance(value, int) and not isinstance(value, bool):  # as programs write them
+                ids[name] = str(value)
+            elif value is None or (name == "parentId" and value == "") or (isinstance(value, str) and value):
+                ids[name] = value or None
+            else:
                 problems.append(f"{name} must be text and not empty, not {value!r}")
+        elif name == "description" and value is None:
+            given[name] = ""
         elif name in codec.FIELDS:
             if value is not None or name == "deviceQueryJson":
                 given[name] = value
-        elif name not in _READ_OVER and not str(name).startswith("_"):
+        elif name in MEMBER_NAMES:
+            if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+                members[MEMBER_NAMES[name]] = tuple(value)
+            elif value is not None:
+                problems.append(f"{name} must be a list of texts, not {value!r}")
+        elif name == "membersMode":
+            if value not in ("replace", "add", None):
+                problems.append(f"membersMode must be replace or add, not {value!r}")
+            more["members_mode"] = value or "replace"
+        elif name not in READ_OVER and not str(name).startswith("_"):
             given[name] = value  # unknown, which is told with all other problems
     try:
         group = codec.new_group(given)
@@ -50,17 +82,14 @@ def to_record(mapping: Mapping[str, Any], place: str = "a record", **more: Any) 
     if problems:
         raise ValueError(f"{place}: {'; '.join(problems)}")
     fields = {codec.FIELDS[name]: getattr(group, codec.FIELDS[name]) for name in given}
-    keeps_parent = "parentId" not in mapping
-    return Record(
-        fields, mapping.get("id"), mapping.get("parentId"), place, keeps_parent=keeps_parent, group=group, **more
-    )
+    more |= {"members": members, "keeps_parent": "parentId" not in mapping, "group": group}
+    return Record(fields, ids.get("id"), ids.get("parentId"), place, **more)
 
 
 def to_row(group: ExperienceGroup) -> dict[str, Any]:
     """A group in the shape in which the API lists it: all that a client may set, given or not, and its id."""
     values = {name: getattr(group, field) for name, field in codec.FIELDS.items()}
-    if group.description is None:
-        del values["description"]  # no record can ask for none
+    values["description"] = group.description or ""  # null, "" and absent all mean none
     tags = [codec.to_object(tag) for tag in group.device_tags]
     return {"id": group.id, **values, "deviceTags": tags, "groupTags": dict(group.group_tags)}
 
@@ -68,35 +97,36 @@ def to_row(group: ExperienceGroup) -> dict[str, Any]:
 # As a row of a CSV.
 
 
-def header_problem(columns: list[str]) -> str:
-    """What is wrong with the names of the columns of a CSV; "" if nothing."""
-    for column in columns:
-        known = column in _PLAIN_COLUMNS or column in _READ_OVER or column.startswith("_")
-        if not known and not (column.startswith(_TAG) and column != _TAG):
-            hint = "; columns are separated by commas" if ";" in column or "\t" in column else ""
-            return f"there is no column {column!r}; there are {', '.join(_PLAIN_COLUMNS)} and {_TAG}KEY{hint}"
-        if columns.count(column) > 1:
-            return f"there are two columns {column!r}"
-    return ""
+def from_cells(cells: Mapping[str, str], *, clears: bool = False) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A row of a CSV in the API's shape, and the keys of the tags that it clears.
 
-
-def from_cells(header: list[str], cells: list[str]) -> dict[str, Any]:
-    """A row of a CSV in the API's shape; an empty cell is an absent field.
+    Args:
+        cells: The cells, by the fields that they are.
+        clears: Whether an empty cell clears its field; otherwise it is an absent one.
 
     Raises:
-        ValueError: There are too few or too many cells, or one that cannot be read.
+        ValueError: A cell cannot be read.
     """
-    if len(cells) != len(header):
-        raise ValueError(f"expected {len(header)} cells, got {len(cells)}")
     fields: dict[str, Any] = {}
-    for column, cell in zip(header, cells, strict=True):
-        if not cell:
-            if column == "parentId":
+    cleared: list[str] = []
+    for column, text in cells.items():
+        if not text.strip():
+            if column == "parentId" or (column == "deviceQueryJson" and clears):
                 fields[column] = None  # a root, unlike in a file without the column
-        elif column in _LISTS:
+            elif clears and column in _CLEARED:
+                fields[column] = _CLEARED[column]
+            elif clears and column.startswith(TAG):
+                cleared.append(column.removeprefix(TAG))
+            continue
+        cell = text[1:] if text[0] == "'" and _FORMULA.match(text) else text
+        if column in _LISTS or column == "experienceUserEmails":
+            fields[column] = [item.strip() for item in re.split("[;,]", cell) if item.strip()]
+        elif column in MEMBER_NAMES:
             fields[column] = [item.strip() for item in cell.split(";") if item.strip()]
-        elif column.startswith(_TAG):
-            fields.setdefault("groupTags", {})[column.removeprefix(_TAG)] = cell
+        elif column == "groupTags":
+            fields["groupTags"] = {**_tags_of(cell), **fields.get("groupTags", {})}
+        elif column.startswith(TAG):
+            fields.setdefault("groupTags", {})[column.removeprefix(TAG)] = cell
         elif column == "deviceTags":
             tags = [_unescaped(tag).partition("=") for tag in re.findall(r"(?:\\.|[^;])+", cell)]
             if not all(equals for _, equals, _ in tags):
@@ -106,21 +136,38 @@ def from_cells(header: list[str], cells: list[str]) -> dict[str, Any]:
             ]
         else:
             fields[column] = cell
-    return fields
+    return fields, tuple(cleared)
+
+
+def _tags_of(cell: str) -> Mapping[str, Any]:
+    try:
+        tags = msgspec.json.decode(cell)
+    except ValueError:
+        tags = None
+    if isinstance(tags, dict):
+        return tags
+    example = '{"region": "eu"}'
+    raise ValueError(f"groupTags must be a JSON object such as {example}, or a column {TAG}KEY a tag, not {cell!r}")
 
 
 def columns_for(tag_keys: Iterable[str]) -> list[str]:
     """The names of the columns of a CSV, given the keys of the groups' tags."""
-    return [*_PLAIN_COLUMNS, *(f"{_TAG}{key}" for key in sorted(tag_keys))]
+    return [*PLAIN_COLUMNS, *(f"{TAG}{key}" for key in sorted(tag_keys))]
 
 
-def to_cells(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What `to_row` made as a row of a CSV, by column; a list that is empty cannot be told from none."""
+def to_cells(row: Mapping[str, Any], *, for_spreadsheet: bool = False) -> dict[str, Any]:
+    """What `to_row` made as a row of a CSV, by column; a list that is empty cannot be told from none.
+
+    With `for_spreadsheet` an apostrophe keeps each cell that looks like a formula from being one; `from_cells` takes it
+    off again.
+    """
     tags = (_escaped(f"{tag.get('key', '')}={tag.get('value', '')}") for tag in row["deviceTags"])
     cells = {name: value for name, value in row.items() if name != "groupTags"}
-    cells |= {f"{_TAG}{key}": text for key, text in row["groupTags"].items()}
+    cells |= {f"{TAG}{key}": text for key, text in row["groupTags"].items()}
     cells |= {name: ";".join(row[name]) for name in _LISTS}
-    return cells | {"deviceTags": ";".join(tags)}
+    cells["deviceTags"] = ";".join(tags)
+    guarded = _FORMULA if for_spreadsheet else _GUARDED
+    return {name: f"'{cell}" if isinstance(cell, str) and guarded.match(cell) else cell for name, cell in cells.items()}
 
 
 def record_to_cells(record: Record) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ..groups import ExperienceGroups, parts_of
 from ..identity import ById, ByName, ByTag, MatchBy
 from ..models import ExperienceGroup, NewExperienceGroup
 from .codec import to_record
+from .members import resolved
 from .plan import Plan
 from .planner import check_prune, compare
 from .record import Record
@@ -71,6 +72,7 @@ async def plan(
     if problems:
         raise PlanError.of(problems)
     check_prune(checked, prune=prune)
+    checked = await resolved(endpoint, checked)
     live = await read_all(groups)
     return compare(checked, live, match_by=match_by, prune=prune, under=under, application_id=endpoint.application_id)
 

@@ -18,10 +18,11 @@ import attrs
 from .._forest import Forest
 from ..errors import PlanError
 from ..identity import ById, ByTag, MatchBy, without_id
-from ..models import ExperienceGroup, FrozenDict, comparable, normal_id
+from ..models import ExperienceGroup, comparable, normal_id
 from .change import Change
 from .plan import Plan
 from .record import Record
+from .wanted import differing_fields
 from .warnings import PlanWarning, empty_cells, ids_of_live_groups, look_alikes, renames
 
 _MOST_COMPARED = 2000  # ids
@@ -235,7 +236,7 @@ class _Comparison:
                 settled[node] = settled[parent]
             if record is None:
                 continue
-            fields = dict(self._differing(record, group))
+            fields = dict(differing_fields(record, group))
             moves = group is None or comparable("parent_id", group.parent_id) != parent
             if moves and (isinstance(parent, str) or (parent is None and group)):
                 fields["parent_id"] = parent
@@ -249,7 +250,7 @@ class _Comparison:
                 parent=created.get(parent) if moves else None,
                 depends_on=settled.get(parent) if moves else None,
                 current=group,
-                merges_tags=record.merges_tags,
+                merges_tags=record.merges_tags and not record.cleared_tags,
                 record=record,
                 old_path=None if group is None else self._live_path(before, group.id.lower()),
                 parent_record_id=self.records[parent].id if moves and isinstance(parent, int) else None,
@@ -343,14 +344,6 @@ class _Comparison:
             return normal_id(self.live[node].parent_id)
         parent = self.parents[n]
         return self.nodes[parent] if isinstance(parent, int) else parent
-
-    @staticmethod
-    def _differing(record: Record, group: ExperienceGroup | None) -> Iterator[tuple[str, Any]]:
-        for name, value in record.fields.items():
-            if name == "group_tags" and record.merges_tags and group is not None:
-                value = FrozenDict({**group.group_tags, **value})
-            if group is None or comparable(name, value) != comparable(name, getattr(group, name)):
-                yield name, value
 
     def _place(self, n: int) -> str:
         return self.records[n].place

@@ -1,194 +1,120 @@
-"""Reads records from files: JSON Lines, CSV and Losant's list JSON.
-
-A file is read line by line and told of whole: every problem with its line, before anybody acts on any of it.
-"""
+"""Reads records from files: which format, which encoding, and all that is wrong at once."""
 
 from __future__ import annotations
 
-import csv
+import io
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
-
-import attrs
-import msgspec
+from typing import IO, Literal
 
 from ..errors import PlanError
-from .codec import from_cells, header_problem, to_record
+from .codec import to_record
+from .csv_reader import CsvOptions, read_csv
+from .json_reader import read_json_document, read_json_lines, read_yaml
 from .record import Record
+from .rows import Rows
 
 Source = str | os.PathLike[str]
+Format = Literal["jsonl", "csv", "json", "yaml"]
+Empty = Literal["keep", "clear"]
 
-_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".json": "json"}
+_FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".json": "json",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+}
 
 
-def read_records(source: Source) -> list[Record]:
+def read_records(
+    source: Source,
+    *,
+    format: Format | None = None,  # noqa: A002 - the field's word
+    delimiter: str | None = None,
+    columns: Mapping[str, str | None] | None = None,
+    levels: Sequence[str] | None = None,
+    empty: Empty = "keep",
+) -> list[Record]:
     """All records of a file.
 
     Args:
-        source: A file of JSON Lines (`.jsonl`, `.ndjson`), CSV (`.csv`) or Losant's list JSON (`.json`), in UTF-8 with
-            or without a byte order mark; `-` for JSON Lines from standard input. A CSV has the API's fields for its
-            columns, `groupTags.KEY` for a tag, lists separated by `;`, device tags as `key=value`; an empty cell is an
-            absent field, and a tag without a cell is left alone.
+        source: A file of JSON Lines (`.jsonl`, `.ndjson`), CSV (`.csv`, `.tsv`), JSON (`.json`: Losant's list, or
+            groups with nested `children`) or YAML (`.yaml`: the `groups.yaml` of Losant's export; the extra `yaml`);
+            `-` for standard input. Text is UTF-8 with or without a byte order mark; a CSV may also be UTF-16.
+        format: `jsonl`, `csv`, `json` or `yaml`, whatever the name ends in; None to go by that, and by JSON Lines for
+            standard input.
+        delimiter: What separates the columns of a CSV. None for a comma, or for the one of semicolon, tab and bar with
+            which alone the header fits; that is logged.
+        columns: The API's names of columns that the file names otherwise; None for a column that is to be left out.
+        levels: The columns of a CSV that make the tree, from the root down, such as `("Customer", "Site", "Area")`: the
+            last that is filled is the group of the row, and those above it are made as they are needed.
+        empty: What an empty cell of a CSV means: `keep` leaves its field alone, `clear` clears it.
+
+    A CSV has the API's fields for its columns, `groupTags.KEY` for a tag, lists separated by `;`, device tags as
+    `key=value`. `experienceUserEmails`, `experienceEndpoints` (`GET /path`) and `deviceNames` stand for ids.
 
     Raises:
-        PlanError: Every problem with its line.
+        PlanError: Every problem with its line, or there is no record in it at all.
         OSError: The file cannot be read.
-        ValueError: The name has none of these extensions.
+        ValueError: An option is none of what it may be, or the name has none of these extensions.
         TypeError: `source` is no path.
     """
     if not isinstance(source, str | os.PathLike):
         raise TypeError(f"source must be a path or -, not {type(source).__name__}")
+    if empty not in ("keep", "clear"):
+        raise ValueError(f"empty must be 'keep' or 'clear', not {empty!r}")
+    if format is not None and format not in _FORMATS.values():
+        raise ValueError(f"format must be jsonl, csv, json or yaml, not {format!r}")
+    options = CsvOptions(delimiter, dict(columns or {}), tuple(levels or ()), clears=empty == "clear")
     if os.fspath(source) == "-":
         if sys.stdin is None:
             raise ValueError("there is no standard input to read")
-        return _collect(_read_json_lines(sys.stdin.buffer))
+        return _read(sys.stdin.buffer, format or "jsonl", options)
     path = Path(source)
-    kind = format_of(path)
-    reader = {"jsonl": _read_json_lines, "csv": _read_csv, "json": _read_list}[kind]
+    kind = format or format_of(path)
     with path.open("rb") as file:
-        return _collect(reader(file))
+        if path.suffix.lower() == ".tsv" and delimiter is None:
+            options = CsvOptions("\t", options.columns, options.levels, clears=options.clears)
+        return _read(file, kind, options)
 
 
-def format_of(path: Path) -> str:
-    """`jsonl`, `csv` or `json`, by the end of a file's name.
+def format_of(path: Path) -> Format:
+    """The format of a file by the end of its name.
 
     Raises:
-        ValueError: The name has none of these extensions.
+        ValueError: The name has none of the known extensions.
     """
     try:
         return _FORMATS[path.suffix.lower()]
     except KeyError:
-        raise ValueError(f"{path}: the name must end in {', '.join(_FORMATS)}, or be -") from None
+        raise ValueError(f"{path}: the name must end in {', '.join(_FORMATS)}, or be -; or say the format") from None
 
 
-@attrs.frozen
-class _Cells:
-    """A row of a CSV.
-
-    Attributes:
-        fields: The group in the API's shape.
-        empty: The columns with an empty cell.
-        row: The cells, by column.
-    """
-
-    fields: Mapping[str, Any]
-    empty: tuple[str, ...]
-    row: Mapping[str, str]
+def _read(file: IO[bytes], kind: Format, options: CsvOptions) -> list[Record]:
+    if kind == "csv":
+        return _collect(read_csv(file, options))
+    readers = {"jsonl": read_json_lines, "json": read_json_document, "yaml": read_yaml}
+    return _collect(readers[kind](io.BufferedReader(file) if isinstance(file, io.RawIOBase) else file, options.columns))
 
 
-def _collect(rows: _Rows) -> list[Record]:
-    records, problems = [], []
-    for place, row in rows:
-        if isinstance(row, ValueError):
-            problems.append(f"{place}: {row}")
+def _collect(rows: Rows) -> list[Record]:
+    records: list[Record] = []
+    problems: list[str] = []
+    for row in rows:
+        if row.problem:
+            problems.append(f"{row.place}: {row.problem}")
             continue
         try:
-            if isinstance(row, _Cells):
-                records.append(to_record(row.fields, place, merges_tags=True, empty=row.empty, row=row.row))
-            else:
-                records.append(to_record(row, place))
+            records.append(to_record(row.fields, row.place, **row.more))
         except ValueError as problem:
             problems.append(str(problem))
     if problems:
         raise PlanError.of(problems)
+    if not records:
+        raise PlanError.of(["the file: there is no record in it; if an export made it, that has failed"])
     return records
-
-
-# Readers. Each yields the place and the content of a record, or what is wrong with it.
-
-_Rows = Iterator[tuple[str, Mapping[str, Any] | _Cells | ValueError]]
-
-
-def _read_json_lines(file: IO[bytes]) -> _Rows:
-    for number, line in enumerate(file, 1):
-        text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        if text.strip():
-            yield f"line {number}", _json_object(text)
-
-
-def _json_object(text: bytes) -> Mapping[str, Any] | ValueError:
-    try:
-        value = msgspec.json.decode(text)
-    except (ValueError, RecursionError) as problem:
-        return ValueError(f"not valid JSON: {problem}{_encoding_hint(text)}")
-    return value if isinstance(value, dict) else ValueError(f"expected a JSON object, not {text[:40]!r}")
-
-
-def _read_list(file: IO[bytes]) -> _Rows:
-    content = file.read().removeprefix(b"\xef\xbb\xbf")
-    try:
-        answer = msgspec.json.decode(content)
-    except (ValueError, RecursionError) as problem:
-        yield "the file", ValueError(f"not valid JSON: {problem}{_encoding_hint(content)}")
-        return
-    items = answer.get("items") if isinstance(answer, dict) else answer
-    if not isinstance(items, list):
-        yield "the file", ValueError("expected Losant's list of groups, an object with items")
-        return
-    total = answer.get("totalCount") if isinstance(answer, dict) else None
-    if isinstance(total, int) and total > len(items):
-        yield "the file", ValueError(f"holds {len(items)} of {total} groups; export them all")
-    for number, item in enumerate(items):
-        yield f"items[{number}]", item if isinstance(item, dict) else ValueError("expected a JSON object")
-
-
-def _read_csv(file: IO[bytes]) -> _Rows:
-    reader = csv.reader(_decoded(file), strict=True)
-    header: list[str] | None = None
-    line = 1
-    while True:
-        try:
-            cells = next(reader, None)
-        except csv.Error as problem:
-            # What follows a broken quote cannot be told apart.
-            yield f"line {line}", ValueError(f"not valid CSV: {problem}")
-            return
-        except _NotUtf8Error as problem:
-            yield f"line {reader.line_num + 1}", problem
-            return
-        if cells is None:
-            break
-        place, line = f"line {line}", reader.line_num + 1
-        if header is None:
-            if wrong := header_problem(cells):
-                yield place, ValueError(wrong)
-                return
-            header = cells
-        elif cells:
-            yield place, _row(header, cells)
-    if header is None:
-        yield "line 1", ValueError("expected a line with the names of the columns")
-
-
-def _row(header: list[str], cells: list[str]) -> _Cells | ValueError:
-    try:
-        fields = from_cells(header, cells)
-    except ValueError as problem:
-        return problem
-    row = dict(zip(header, cells, strict=True))
-    return _Cells(fields, tuple(column for column, cell in row.items() if not cell), row)
-
-
-class _NotUtf8Error(ValueError):
-    pass
-
-
-def _decoded(file: IO[bytes]) -> Iterator[str]:
-    for number, line in enumerate(file):
-        if hint := _encoding_hint(line):
-            raise _NotUtf8Error(f"not valid CSV{hint}")
-        yield line.decode("utf-8-sig" if number == 0 else "utf-8")
-
-
-def _encoding_hint(line: bytes) -> str:
-    """What to do about bytes that are no UTF-8; "" if they are."""
-    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "; it is UTF-16: save it as UTF-8"
-    try:
-        line.decode()
-    except UnicodeDecodeError as problem:
-        return f"; byte {problem.start + 1} of the line is no UTF-8: save it as UTF-8"
-    return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -25,6 +25,9 @@ class Record:
             column for each; otherwise the tags of `fields` are all that there should be.
         keeps_parent: Whether a live group stays below the parent that it has, since nothing says where it should be.
         empty: The names, as files have them, of what has an empty cell, and so is left alone.
+        cleared_tags: The keys of the group tags that are to go, though others that are not in `fields` stay.
+        members: The names of members in place of their ids, by the field of the ids; `plan` looks them up.
+        members_mode: `replace`, if the members that are named are all that there should be; `add` to keep the others.
         row: The cells as they were read, by the file's own columns; None for what was read from no CSV.
         group: The fields as a group to be created, once they have been checked; None before.
     """
@@ -36,6 +39,9 @@ class Record:
     merges_tags: bool = False
     keeps_parent: bool = attrs.field(default=False, kw_only=True)
     empty: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    cleared_tags: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    members: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, kw_only=True)
+    members_mode: Literal["replace", "add"] = attrs.field(default="replace", kw_only=True)
     row: Mapping[str, str] | None = attrs.field(default=None, eq=False, repr=False, kw_only=True)
     group: NewExperienceGroup | None = attrs.field(default=None, eq=False, repr=False, kw_only=True)
 

@@ -28,18 +28,21 @@ class RecordWriter:
     Args:
         target: A file to make or replace, of JSON Lines (`.jsonl`, `.ndjson`) or CSV (`.csv`); `-` for JSON Lines to
             standard output. A CSV cannot say that a list is empty rather than left alone; JSON Lines can.
+        for_spreadsheet: Whether a CSV is to be opened with a spreadsheet: a byte order mark tells it the encoding, and
+            an apostrophe keeps what looks like a formula from being one. `read_records` takes it off again.
 
     Raises:
         OSError: The file cannot be written; what was there is still there.
         ValueError: The name has none of these extensions.
     """
 
-    def __init__(self, target: Source) -> None:
+    def __init__(self, target: Source, *, for_spreadsheet: bool = False) -> None:
         self._path = None if os.fspath(target) == "-" else Path(target)
         kind = "jsonl" if self._path is None else format_of(self._path)
-        if kind == "json":
+        if kind in ("json", "yaml"):
             raise ValueError(f"{self._path}: groups are written as JSON Lines (.jsonl) or CSV (.csv)")
         self._as_csv = kind == "csv"
+        self._for_spreadsheet = for_spreadsheet
         self._tag_keys: set[str] = set()
         self._closing = contextlib.ExitStack()
         self._file: IO[bytes] | None = None
@@ -78,10 +81,11 @@ class RecordWriter:
     def _end_csv(self, rows: IO[bytes], out: IO[bytes], kind: object, *_: object) -> None:
         if kind is not None:
             return
-        text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
+        encoding = "utf-8-sig" if self._for_spreadsheet else "utf-8"
+        text = io.TextIOWrapper(out, encoding=encoding, newline="", write_through=True)
         writer = csv.DictWriter(text, columns_for(self._tag_keys))
         writer.writeheader()
         rows.seek(0)
         for line in rows:
-            writer.writerow(to_cells(msgspec.json.decode(line)))
+            writer.writerow(to_cells(msgspec.json.decode(line), for_spreadsheet=self._for_spreadsheet))
         text.detach()
