@@ -114,13 +114,17 @@ def tree(
 def export(
     file: Annotated[Path, typer.Argument(help="A .jsonl or .csv file; - for JSON Lines to stdout.")] = Path("-"),
     query: Query = None,
+    for_spreadsheet: Annotated[
+        bool,
+        typer.Option("--for-spreadsheet", help="A CSV that a spreadsheet opens right, with formulas made harmless."),
+    ] = False,
     application: Application = None,
 ) -> None:
     """Write all groups to a file that `plan` and `apply` read; it appears whole or not at all.
 
     Example: aiolosant export groups.jsonl
     """
-    run(run_export(application, file, query=query))
+    run(run_export(application, file, query=query, for_spreadsheet=for_spreadsheet))
 
 
 add_to(app)

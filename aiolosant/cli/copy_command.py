@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,19 @@ import typer
 
 from aiolosant import reconcile
 from aiolosant.errors import ConfigurationError
-from aiolosant.identity import ById
+from aiolosant.groups import ExperienceGroups, parts_of
+from aiolosant.identity import ById, MatchBy
+from aiolosant.models import ExperienceGroup
+from aiolosant.reconcile import Plan, Record
 from aiolosant.reconcile.codec import to_record, to_row
 
 from .applying import HowToApply, carry_out
 from .console import confirm, printable, tell_where
-from .member_mapping import Mapped, Members, Row, count_members, drop, keep, matched, read_map
-from .migrate_commands import HowToPlan
+from .member_mapping import Mapped, Members, Row, count_members, drop, keep, matched, read_map, with_ids_in_texts
+from .migrate_commands import HowToPlan, resolve
 from .options import Connection
 from .plan_view import ask_about_deletes, show_plan, tell_warnings
-from .read_commands import read_all
+from .read_commands import parsed_query, read_all
 
 
 async def run_copy(
@@ -31,6 +35,8 @@ async def run_copy(
     apply: HowToApply,
     *,
     members: str | None,
+    root: str | None,
+    query: str | None,
     yes: bool,
     dry_run: bool,
 ) -> int:
@@ -47,31 +53,68 @@ async def run_copy(
     async with connection.client(source, **overrides) as losant, connection.client(target) as other:
         await tell_where(losant)
         where = await tell_where(other)
-        rows = [to_row(group) for group in await read_all(losant.experience_groups)]
+        here, groups = losant.experience_groups, other.experience_groups
+        found = await _selected(here, root=root, query=query)
+        names = {group.id: group.name for group in found}
+        rows = [to_row(group) | {"parentId": group.parent_id if group.parent_id in names else None} for group in found]
         if members == "match":
-            replace: Members = await matched(losant, rows, source, other, target)
+            replace: Members = await matched(parts_of(here)[0], parts_of(groups)[0], rows)
         else:
             replace = chosen or _undecided(rows)
         for row in rows:
             replace(row)
         records = [to_record(row, f"group {row['id']}") for row in rows]
-        groups = other.experience_groups
-        plan = await reconcile.plan(groups, records, match_by=identity, prune=how.prune, read_all=read_all)
-        # Ids of another application are ids of other groups, whatever they look like.
-        plan = attrs.evolve(plan, warnings=tuple(one for one in plan.warnings if one.kind != "ids"))
+        live = await read_all(groups)
+        plan = await _plan(groups, records, live, identity, how)
+        ids = (replace.ids if isinstance(replace, Mapped) else {}) | {
+            old.lower(): new for old, new in plan.matched.items()
+        }
+        records, unmapped = with_ids_in_texts(records, ids, names)
+        plan = await _plan(groups, records, live, identity, how)
         code = show_plan(plan, as_json=apply.as_json) if dry_run else 0
         missing = replace.missing if isinstance(replace, Mapped) else {}
-        for label in missing.values():
+        for label in (*missing.values(), *unmapped):
             typer.echo(f"no match: {printable(label)}", err=True)
         if dry_run:
             return code
         plan.check(max_deletes=how.max_deletes, max_changes=how.max_changes)
         if missing:
             confirm(f"Copy without these {len(missing):,} members?", yes=yes)
+        if unmapped and members != "keep":
+            confirm(f"Copy these {len(unmapped):,} texts with ids of the first application?", yes=yes)
         typer.echo(plan.summary(), err=apply.as_json)
         tell_warnings(plan)
         ask_about_deletes(plan, where, yes=yes)
         return await carry_out(groups, plan, where, apply)
+
+
+async def _selected(groups: ExperienceGroups, *, root: str | None, query: str | None) -> list[ExperienceGroup]:
+    """Return the groups to copy: all, those at and below one, or those that a query finds."""
+    if root is not None:
+        root = await resolve(groups, root)
+    condition = parsed_query(query)
+    if condition is not None:
+        return await groups.scan(query=condition).to_list()
+    live = await read_all(groups)
+    below = [group for group in live if root in (None, group.id.lower(), *(one.lower() for one in group.ancestor_ids))]
+    if not below and root is not None:
+        raise ValueError(f"there is no group {root} in the first application")
+    return below
+
+
+async def _plan(
+    groups: ExperienceGroups,
+    records: Sequence[Record],
+    live: list[ExperienceGroup],
+    identity: MatchBy,
+    how: HowToPlan,
+) -> Plan:
+    async def read(_groups: ExperienceGroups) -> list[ExperienceGroup]:
+        return live
+
+    plan = await reconcile.plan(groups, records, match_by=identity, prune=how.prune, read_all=read)
+    # Ids of another application are ids of other groups, whatever they look like.
+    return attrs.evolve(plan, warnings=tuple(one for one in plan.warnings if one.kind != "ids"))
 
 
 def _chosen(members: str | None) -> Members | None:

@@ -29,25 +29,29 @@ from .options import (
     Results,
     Under,
     Yes,
+    reads,
     talks,
 )
+from .reading import HowToRead
 from .rehearse_command import Pace, run_rehearse
 
 Files = Annotated[
     list[Path],
-    typer.Argument(help="JSON Lines (.jsonl), CSV (.csv) or Losant's list (.json); - for JSON Lines from stdin."),
+    typer.Argument(help="JSON Lines, CSV, JSON or Losant's groups.yaml, several of them; - for standard input."),
 ]
 
 
-def check(files: Files, match_by: MatchBy = "name") -> None:
+@reads
+def check(files: Files, match_by: MatchBy = "name", *, read: HowToRead) -> None:
     """Say what is wrong with a file, without a network, a token or an application.
 
     Example: aiolosant check groups.csv --match-by tag:externalId
     """
-    run(lambda: run_check(files, HowToPlan(match_by=match_by)))
+    run(lambda: run_check(files, HowToPlan(match_by, read=read)))
 
 
 @talks
+@reads
 def plan(
     files: Files,
     match_by: MatchBy = "name",
@@ -65,17 +69,19 @@ def plan(
     application: Application = None,
     as_json: Json = False,
     *,
+    read: HowToRead,
     connection: Connection,
 ) -> None:
     """Show what `apply` would do, with what is there and what will be, and send nothing but reads.
 
     Example: aiolosant plan groups.csv --match-by tag:externalId --out night.plan --report night.html
     """
-    how = HowToPlan(match_by, adopt_by, prune, under, max_deletes, max_changes)
+    how = HowToPlan(match_by, adopt_by, prune, under, max_deletes, max_changes, read)
     run(run_plan(connection, application, files, how, out=out, report=report, everything=everything, as_json=as_json))
 
 
 @talks
+@reads
 def apply(
     files: Files,
     match_by: MatchBy = "name",
@@ -98,6 +104,7 @@ def apply(
     application: Application = None,
     as_json: Json = False,
     *,
+    read: HowToRead,
     connection: Connection,
 ) -> None:
     """Make the groups what a file, or a plan that was kept, says: create, move, update, and with --prune delete.
@@ -109,7 +116,7 @@ def apply(
 
     Example: aiolosant apply night.plan --results night/
     """
-    how = HowToPlan(match_by, adopt_by, prune, under, max_deletes, max_changes)
+    how = HowToPlan(match_by, adopt_by, prune, under, max_deletes, max_changes, read)
     apply_how = HowToApply(concurrency, as_json, results, report)
     run(run_apply(connection, application, files, how, apply_how, expect=expect, yes=yes, dry_run=dry_run))
 
@@ -185,6 +192,13 @@ def copy(
             show_default=False,
         ),
     ] = None,
+    root: Annotated[
+        str | None,
+        typer.Option(
+            help="Only this group and what is below it, by its id or path.", metavar="ID|PATH", show_default=False
+        ),
+    ] = None,
+    query: Query = None,
     match_by: MatchBy = "name",
     prune: Prune = False,
     max_deletes: MaxDeletes = "10%",
@@ -214,6 +228,8 @@ def copy(
             how,
             HowToApply(concurrency, as_json, results, report),
             members=members,
+            root=root,
+            query=query,
             yes=yes,
             dry_run=dry_run,
         )
@@ -221,6 +237,7 @@ def copy(
 
 
 @talks
+@reads
 def rehearse(
     files: Files,
     match_by: MatchBy = "name",
@@ -242,6 +259,7 @@ def rehearse(
     everything: All = False,
     application: Application = None,
     *,
+    read: HowToRead,
     connection: Connection,
 ) -> None:
     """Carry the plan out on a copy of the live application, kill it once in the middle, and apply it to its end.
@@ -251,7 +269,7 @@ def rehearse(
 
     Example: aiolosant rehearse groups.csv --match-by tag:externalId --rate-limit 20
     """
-    how = HowToPlan(match_by, adopt_by, prune, under, max_deletes, max_changes)
+    how = HowToPlan(match_by, adopt_by, prune, under, max_deletes, max_changes, read)
     pace = Pace(latency, rate_limit)
     run(run_rehearse(connection, application, files, how, concurrency=concurrency, pace=pace, everything=everything))
 

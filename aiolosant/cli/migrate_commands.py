@@ -24,7 +24,7 @@ from .console import confirm, printable, tell_where
 from .options import Connection
 from .plan_view import ask_about_deletes, report_plan, show_plan, tell_warnings
 from .read_commands import parsed_query, read_all
-from .reading import HowToRead, read_files
+from .reading import HowToRead, is_regular, read_files
 
 
 @attrs.frozen
@@ -136,7 +136,7 @@ async def run_apply(
     dry_run: bool,
 ) -> int:
     """Make it so; 1 if not everything went well."""
-    kept = Plan.load(files[0]) if len(files) == 1 and str(files[0]) != "-" and is_plan(files[0]) else None
+    kept = Plan.load(files[0]) if len(files) == 1 and is_regular(files[0]) and is_plan(files[0]) else None
     identity, records = (how.identity(), []) if kept else (how.identity(), read_files(files, how.read))
     async with connection.client(application) as losant:
         where = await tell_where(losant)

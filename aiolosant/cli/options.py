@@ -7,7 +7,7 @@ import functools
 import inspect
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -18,6 +18,7 @@ from aiolosant.client import LosantClient, retry_from_env
 from aiolosant.errors import ConfigurationError
 
 from .console import parsed_time
+from .reading import HowToRead
 
 Application = Annotated[
     str | None, typer.Option(help="Application id, instead of LOSANT_APPLICATION_ID.", show_default=False)
@@ -173,11 +174,83 @@ _CONNECTION = {
 }
 
 
+_READING: dict[str, tuple[Any, Any]] = {
+    "delimiter": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="What separates the columns of a CSV ('tab' for a tab); by default what fits.", show_default=False
+            ),
+        ],
+        None,
+    ),
+    "map": (
+        Annotated[
+            list[str],
+            typer.Option(
+                "--map",
+                help="A column that the file calls otherwise; may be given again.",
+                metavar="OLD=NEW",
+                show_default=False,
+            ),
+        ],
+        [],
+    ),
+    "ignore_columns": (
+        Annotated[str, typer.Option(help="Columns to leave out.", metavar="A,B", show_default=False)],
+        "",
+    ),
+    "levels": (
+        Annotated[
+            str,
+            typer.Option(help="Columns that make the tree, from the root down.", metavar="A,B,C", show_default=False),
+        ],
+        "",
+    ),
+    "format": (
+        Annotated[
+            str | None,
+            typer.Option(help="jsonl, csv, json or yaml, whatever the file's name is.", show_default=False),
+        ],
+        None,
+    ),
+    "empty": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="What an empty cell means: keep the value, or clear it.", metavar="keep|clear", show_default=False
+            ),
+        ],
+        None,
+    ),
+    "members_mode": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Whether members that are named replace others, or are added.",
+                metavar="replace|add",
+                show_default=False,
+            ),
+        ],
+        None,
+    ),
+    "mapping": (
+        Annotated[
+            Path | None,
+            typer.Option(
+                help="A TOML file that says all this: columns, ignore, levels, ...", dir_okay=False, show_default=False
+            ),
+        ],
+        None,
+    ),
+}
+_Options = Mapping[str, tuple[Any, Any]]
+
+
 def talks(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of `Connection`, and the `Connection` as its keyword argument `connection`."""
 
-    @functools.wraps(command)
-    def with_connection(**arguments: Any) -> None:
+    def call(arguments: dict[str, Any]) -> None:
         connection = Connection(**{name: arguments.pop(name) for name in _CONNECTION})
         try:
             with connection.logged():
@@ -185,18 +258,39 @@ def talks(command: Callable[..., None]) -> Callable[..., None]:
         except OSError as error:
             raise typer.BadParameter(f"--log-file: {error}") from None
 
+    return _with_options(command, "connection", _CONNECTION, call)
+
+
+def reads(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `HowToRead`, and the `HowToRead` as its keyword argument `read`."""
+
+    def call(arguments: dict[str, Any]) -> None:
+        given = {name: arguments.pop(name) for name in _READING}
+        command(read=HowToRead(**given | {"map": tuple(given["map"])}), **arguments)
+
+    return _with_options(command, "read", _READING, call)
+
+
+def _with_options(
+    command: Callable[..., None], argument: str, options: _Options, call: Callable[[dict[str, Any]], None]
+) -> Callable[..., None]:
+    """Return a command that Typer gives these options as well; `call` makes them the argument of the command."""
+
+    def with_options(**arguments: Any) -> None:
+        call(arguments)
+
+    functools.update_wrapper(with_options, command)
     hints = get_type_hints(command, include_extras=True)
-    signature = inspect.signature(command)
+    kind = inspect.Parameter.KEYWORD_ONLY
     own = [
-        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, parameter in signature.parameters.items()
-        if name != "connection"
+        parameter.replace(annotation=hints[name], kind=kind)
+        for name, parameter in inspect.signature(command).parameters.items()
+        if name != argument
     ]
-    common = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in _CONNECTION.items()
+    more = [
+        inspect.Parameter(name, kind, default=default, annotation=hint) for name, (hint, default) in options.items()
     ]
-    with_connection.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]  # for Typer
-    with_connection.__annotations__ = {one.name: one.annotation for one in (*own, *common)}
-    del with_connection.__wrapped__  # Typer would look at that one
-    return with_connection
+    with_options.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]  # for Typer
+    with_options.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
+    vars(with_options).pop("__wrapped__")  # Typer would look at that one
+    return with_options

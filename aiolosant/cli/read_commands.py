@@ -151,11 +151,13 @@ async def _scanned(
                 yield group
 
 
-async def run_export(application: str | None, target: Path, *, query: str | None) -> None:
+async def run_export(
+    application: str | None, target: Path, *, query: str | None, for_spreadsheet: bool = False
+) -> None:
     """Write all groups to a file that appears whole or not at all."""
     condition = parsed_query(query)
     count = 0
-    with RecordWriter(target) as writer:
+    with RecordWriter(target, for_spreadsheet=for_spreadsheet) as writer:
         async with (
             Connection().client(application) as losant,
             contextlib.aclosing(_scanned(losant.experience_groups, "exporting", condition)) as groups,

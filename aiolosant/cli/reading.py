@@ -2,37 +2,120 @@
 
 from __future__ import annotations
 
+import os
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from aiolosant.errors import PlanError
 from aiolosant.reconcile import Record, read_records
 
+_KEYS = {"columns", "ignore", "levels", "delimiter", "empty", "format", "membersMode"}
+
 
 @attrs.frozen
 class HowToRead:
-    """What the options of a command say of its files."""
+    """What the options of a command say of its files.
+
+    Attributes:
+        delimiter: What separates the columns of a CSV; None to find out. `tab` is a tab.
+        map: `OLD=NEW` for each column with another name than the API's.
+        ignore_columns: Columns to leave out, separated by commas.
+        levels: Columns that make the tree, separated by commas.
+        format: The format, whatever the name ends in; None to go by that.
+        empty: `keep` or `clear`.
+        members_mode: `replace`, `add`, or None for what the file says.
+        mapping: A TOML file that says the same.
+    """
+
+    delimiter: str | None = None
+    map: tuple[str, ...] = ()
+    ignore_columns: str = ""
+    levels: str = ""
+    format: str | None = None
+    empty: str | None = None
+    members_mode: str | None = None
+    mapping: Path | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of `read_records`; an option wins over the mapping file.
+
+        Raises:
+            ValueError: An option or the mapping file is none of what it may be.
+            OSError: The mapping file cannot be read.
+        """
+        kept = {} if self.mapping is None else _read_mapping(self.mapping)
+        columns: dict[str, str | None] = dict(kept.get("columns", {}))
+        columns |= dict.fromkeys(kept.get("ignore", ()))
+        for pair in self.map:
+            old, equals, new = pair.partition("=")
+            if not (old.strip() and equals and new.strip()):
+                raise ValueError(f"--map must be OLD=NEW, such as --map Kunde=name, not {pair!r}")
+            columns[old.strip()] = new.strip()
+        columns |= dict.fromkeys(_names(self.ignore_columns))
+        delimiter = self.delimiter or kept.get("delimiter")
+        return {
+            "delimiter": "\t" if delimiter in ("tab", "\\t") else delimiter,
+            "columns": columns,
+            "levels": _names(self.levels) or kept.get("levels"),
+            "format": self.format or kept.get("format"),
+            "empty": self.empty or kept.get("empty", "keep"),
+        }
+
+    def mode(self) -> str | None:
+        """Return what becomes of members that a file does not name; None for what the file says.
+
+        Raises:
+            ValueError: It is neither `replace` nor `add`.
+        """
+        mode = self.members_mode or ({} if self.mapping is None else _read_mapping(self.mapping)).get("membersMode")
+        if mode not in (None, "replace", "add"):
+            raise ValueError(f"--members-mode must be replace or add, not {mode!r}")
+        return mode
 
 
-def read_files(files: Sequence[Path], _how: HowToRead) -> list[Record]:
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise ValueError(f"{path}: not valid TOML: {problem}") from None
+    if unknown := sorted(set(content) - _KEYS):
+        raise ValueError(f"{path}: there is no {', '.join(unknown)}; there are {', '.join(sorted(_KEYS))}")
+    return content
+
+
+def read_files(files: Sequence[Path], how: HowToRead) -> list[Record]:
     """Return the records of all files.
 
     Raises:
         PlanError: All that is wrong with them; with several files, each problem with its file's name.
+        ValueError: An option is none of what it may be.
+        OSError: A file cannot be read.
     """
     records: list[Record] = []
     problems: list[str] = []
+    options, mode = how.options(), how.mode()
     for file in files:
+        where = f"{file}: " if len(files) > 1 else ""
         try:
-            read = read_records(file)
+            read = read_records(file, **options)
         except PlanError as error:
-            problems += error.problems if len(files) == 1 else [f"{file}: {problem}" for problem in error.problems]
-        else:
-            records += (
-                read if len(files) == 1 else [attrs.evolve(record, place=f"{file}: {record.place}") for record in read]
-            )
+            problems += [f"{where}{problem}" for problem in error.problems]
+            continue
+        changes: dict[str, Any] = {} if mode is None else {"members_mode": mode}
+        records += [attrs.evolve(record, place=f"{where}{record.place}", **changes) for record in read]
     if problems:
         raise PlanError.of(problems)
     return records
+
+
+def is_regular(file: Path) -> bool:
+    """Whether a file can be looked into before it is read, unlike standard input and pipes."""
+    return os.fspath(file) != "-" and file.is_file()
