@@ -77,3 +77,27 @@ async def test_twins_are_found(emulator: Emulator, losant: LosantClient) -> None
     emulator.create_groups([{"name": f"{n}", "groupTags": {"key": "same" if n < 2 else "other"}} for n in range(3)])
     (twins,) = await names["twins"](losant, "key")
     assert [twin.name for twin in twins] == ["0", "1"]
+
+
+def test_a_customers_list_goes_from_start_to_end(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With levels, e-mails and device names, in a spreadsheet's CSV: the second plan is empty."""
+    monkeypatch.chdir(tmp_path)
+    users = {
+        name: served.emulator.create_experience_user(name)
+        for name in ("ann@acme.example", "bob@acme.example", "eve@globex.example")
+    }
+    devices = {name: served.emulator.create_device(name) for name in ("Pumpe 1", "Waage")}
+    Path("kunden.toml").write_text(blocks("files.md", "toml")[0], encoding="utf-8")
+    Path("kunden.csv").write_text(blocks("files.md", "text")[0], encoding="utf-8-sig")
+    codes = iter([0, 3, 0, 0, 0])
+    for command in "".join(blocks("files.md", "console")).splitlines():
+        result = served.run(*shlex.split(command)[2:])
+        assert result.exit_code == next(codes), (command, result.output)
+    assert served.paths() == {"Acme": 1, "Acme/Hafen": 1, "Acme/Hafen/Tor 1": 1, "Globex": 1}
+    harbour = next(group for group in served.groups() if group["name"] == "Hafen")
+    assert harbour["experienceUserIds"] == [users["ann@acme.example"], users["bob@acme.example"]]
+    assert harbour["deviceIds"] == [devices["Pumpe 1"]]
+    assert harbour["groupTags"] == {"externalId": "1002"}
+    assert Path("kunden-live.csv").read_bytes().startswith(b"\xef\xbb\xbf")
