@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ._batch.lookup import MOST_KEYS
@@ -14,9 +15,10 @@ from ._http.deadline import Deadline
 from ._http.endpoint import GroupsEndpoint
 from ._paging.keyset import KeysetPages
 from ._paging.numbered import paginated
-from ._paging.paginator import Paginator
+from ._paging.paginator import PageIterator, Paginator
+from ._paging.parallel import ParallelPages
 from ._validation import check_flag, check_id, check_items, check_range, check_text
-from .models import MAX_PER_PAGE, ExperienceGroup
+from .models import MAX_PER_PAGE, ExperienceGroup, Page
 from .query import Query
 
 SortField = Literal["name", "id", "creationDate", "lastUpdated"]
@@ -86,7 +88,12 @@ class GroupReads:
         )
 
     def scan(
-        self, *, query: Mapping[str, Any] | Query | None = None, per_page: int = 1000, after: str | None = None
+        self,
+        *,
+        query: Mapping[str, Any] | Query | None = None,
+        per_page: int = 1000,
+        after: str | None = None,
+        parallel: int = 1,
     ) -> Paginator[ExperienceGroup]:
         """The groups that match, by ascending id: an exact reading of a collection that others change meanwhile.
 
@@ -98,22 +105,56 @@ class GroupReads:
             query: An Advanced Experience Group Query: built with `Q`, or a dict. None for all groups.
             per_page: Groups to ask for at a time, 1 to 1,000.
             after: Id of a group to go on behind, such as the last one of a scan that was broken off.
+            parallel: How many ranges of ids to read side by side, 1 or more. Of more than one, groups come in the order
+                of their ids within a range alone, so that a scan that is broken off cannot go on with `after`.
 
         Raises:
             TypeError: An argument is of a wrong type.
-            ValueError: `per_page` is out of its range, or `after` is no id.
+            ValueError: `per_page` or `parallel` is out of its range, or `after` is no id.
         """
         check_range("per_page", per_page, 1, MAX_PER_PAGE)
+        check_range("parallel", parallel, 1)
         condition = _checked_query(query)
         if after is not None:
             after = check_id("after", after).lower()
 
-        fetch = functools.partial(self._endpoint.fetch_page_after, condition)
-
-        def open_pages(size: int) -> KeysetPages[ExperienceGroup]:
-            return KeysetPages(fetch, _id_of, per_page=size, after=after, path=self._endpoint.path)
+        def open_pages(size: int) -> PageIterator[ExperienceGroup]:
+            if parallel == 1 or size == 1:  # `first` and `count` need no ranges
+                return self._range(condition, size, after, None)
+            open_ranges = functools.partial(self._ranges, condition, size, after, parallel)
+            return ParallelPages(open_ranges, self._transport.start_task)
 
         return Paginator(open_pages, per_page=per_page)
+
+    def _range(
+        self, query: Mapping[str, Any], per_page: int, after: str | None, until: str | None
+    ) -> KeysetPages[ExperienceGroup]:
+        fetch = functools.partial(self._endpoint.fetch_page_after, query, until=until)
+        return KeysetPages(fetch, _id_of, per_page=per_page, after=after, path=self._endpoint.path)
+
+    async def _ranges(
+        self, query: Mapping[str, Any], per_page: int, after: str | None, parallel: int
+    ) -> tuple[Page[ExperienceGroup], Sequence[KeysetPages[ExperienceGroup]]]:
+        """Return the first page, and a walk for each range of ids behind it, split at ids that are there now."""
+        head = self._range(query, per_page, after, None)
+        first = await anext(head)
+        left = (first.total_count or 0) - len(first.items)
+        if left <= 0 or not first.items:  # it is all there is, or nobody knows how much there is
+            return first, [head]
+        last, count = _id_of(first.items[-1]), min(parallel, -(-left // per_page))
+        tasks = [
+            self._transport.start_task(self._endpoint.fetch_page_after(query, last, 1, number=left * n // count))
+            for n in range(1, count)
+        ]
+        try:
+            splits = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        ids = dict.fromkeys(_id_of(group) for page in splits for group in page.items)
+        return first, [
+            self._range(query, per_page, low, high) for low, high in itertools.pairwise([last, *sorted(ids), None])
+        ]
 
     async def get(
         self, group_id: str, *, include_direct_device_count: bool = False, include_total_device_count: bool = False

@@ -9,10 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiolosant import ExperienceGroup, LosantClient, NewExperienceGroup, Page, Paginator, Q, ResponseFormatError
+from aiolosant import (
+    ExperienceGroup,
+    LosantClient,
+    NewExperienceGroup,
+    Page,
+    Paginator,
+    Q,
+    ResponseFormatError,
+    RetryPolicy,
+    ServerError,
+)
 from aiolosant._http.endpoint import GroupsEndpoint
 from aiolosant._paging.keyset import KeysetPages
-from aiolosant.emulator import Emulator
+from aiolosant.emulator import Emulator, Fault
 
 from .conftest import client_of
 
@@ -66,14 +76,15 @@ async def walk(pages: Paginator[Any], others: Others, edits: list[list[str]]) ->
     edits=st.lists(st.lists(st.sampled_from(EDITS), max_size=6), max_size=12),
     per_page=st.integers(1, 9),
     seed=st.integers(0, 2**32),
+    parallel=st.sampled_from([1, 2, 5]),
 )
 async def test_a_scan_yields_each_group_that_stays_exactly_once(
-    edits: list[list[str]], per_page: int, seed: int
+    edits: list[list[str]], per_page: int, seed: int, parallel: int
 ) -> None:
     """Whatever others create, delete, rename and move between its pages."""
     async with Emulator() as emulator, client_of(emulator) as losant:
         others = Others(emulator, random.Random(seed))  # noqa: S311 - no secret
-        seen = await walk(losant.experience_groups.scan(per_page=per_page), others, edits)
+        seen = await walk(losant.experience_groups.scan(per_page=per_page, parallel=parallel), others, edits)
     assert others.lasting <= set(seen)
     assert set(seen.values()) <= {1}
 
@@ -113,6 +124,46 @@ async def test_a_scan_goes_on_behind_an_id(losant: LosantClient) -> None:
     assert first.id == everything[0]
 
 
+async def test_a_parallel_scan_reads_ranges_side_by_side(emulator: Emulator, losant: LosantClient) -> None:
+    """After the first page; in the order of ids within a range; a failed page is asked for again by going on."""
+    groups = losant.experience_groups
+    ids = list(emulator.create_groups([{"id": str(n), "name": f"{n % 3}"} for n in range(100)]).values())
+    async with client_of(emulator, retry=RetryPolicy(max_attempts=1)) as client:
+        emulator.requests.clear()
+        pages = client.experience_groups.scan(per_page=5, parallel=4).by_page()
+        seen = [group.id for group in (await anext(pages)).items]
+        emulator.inject(Fault.UNAVAILABLE, times=2)
+        failed = 0
+        while True:
+            try:
+                page = await anext(pages)
+            except StopAsyncIteration:
+                break
+            except ServerError:
+                failed += 1
+                continue
+            assert [group.id for group in page.items] == sorted(group.id for group in page.items)
+            seen += [group.id for group in page.items]
+    assert failed > 0
+    assert sorted(seen) == sorted(ids)
+    assert emulator.peak_in_flight > 1
+    assert len(await groups.scan(query=Q.name == "1", per_page=4, parallel=3).to_list()) == 33
+    emulator.requests.clear()
+    assert await groups.scan(parallel=8).first() is not None
+    assert len(await groups.scan(parallel=8).to_list()) == 100
+    assert len(emulator.requests) == 2  # small ones take no more requests than before
+
+
+async def test_a_parallel_scan_that_is_left_leaves_nothing(emulator: Emulator, losant: LosantClient) -> None:
+    """It reads no further than a page for each range ahead."""
+    emulator.create_groups([{"name": f"{n}"} for n in range(200)])
+    async with losant.experience_groups.scan(per_page=5, parallel=4).by_page() as pages:
+        await anext(pages)
+        await anext(pages)
+    await losant.close()
+    assert len(emulator.requests) < 1 + 3 + 3 * 4
+
+
 async def test_a_scan_asks_for_what_lies_behind(emulator: Emulator, losant: LosantClient) -> None:
     """Nothing before the first item; each page by the id that it begins behind, always as page 0."""
     groups = losant.experience_groups
@@ -130,7 +181,7 @@ async def test_a_scan_asks_for_what_lies_behind(emulator: Emulator, losant: Losa
     assert {(query["sortField"], query["sortDirection"], query["page"]) for query in asked} == {("id", "asc", "0")}
 
 
-@pytest.mark.parametrize("arguments", [{"per_page": 0}, {"per_page": 1001}, {"after": "x"}])
+@pytest.mark.parametrize("arguments", [{"per_page": 0}, {"per_page": 1001}, {"after": "x"}, {"parallel": 0}])
 async def test_wrong_scan_arguments_are_refused_at_once(losant: LosantClient, arguments: dict[str, Any]) -> None:
     """As for a list, before anything is sent."""
     with pytest.raises(ValueError, match="must be"):

@@ -48,13 +48,17 @@ class GroupsEndpoint:
         return await self.transport.call(request, Deadline(self.transport.timeout, patient=True))
 
     async def fetch_page_after(
-        self, query: Mapping[str, Any], after: str | None, per_page: int
+        self, query: Mapping[str, Any], after: str | None, per_page: int, *, until: str | None = None, number: int = 0
     ) -> Page[ExperienceGroup]:
-        """Return the groups that match a query, by ascending id, from the first whose id is greater than `after`."""
-        if after is not None:
-            behind = {"id": {"$gt": after}}
-            query = {"$and": [query, behind]} if query else behind
-        return await self.fetch_page({"sortField": "id", "sortDirection": "asc"}, query, 0, per_page)
+        """Return the groups that match a query, by ascending id, from the first whose id is greater than `after`.
+
+        None is greater than `until`; with `number` so many pages of them are left out.
+        """
+        bounds = (("$gt", after), ("$lte", until))
+        parts = [query] if query else []
+        parts += [{"id": {operator: bound}} for operator, bound in bounds if bound is not None]
+        condition = {"$and": parts} if len(parts) > 1 else parts[0] if parts else {}
+        return await self.fetch_page({"sortField": "id", "sortDirection": "asc"}, condition, number, per_page)
 
     async def find_all(self, query: Mapping[str, Any]) -> list[ExperienceGroup]:
         """Return all groups that match a query, by ascending id.

@@ -16,6 +16,7 @@ from aiolosant.group_reads import SortField
 from aiolosant.groups import ExperienceGroups
 from aiolosant.models import ExperienceGroup
 from aiolosant.reconcile import RecordWriter
+from aiolosant.reconcile.make_plan import SIDE_BY_SIDE
 
 from .console import printable, progress
 from .options import Connection
@@ -132,17 +133,17 @@ def _forest(groups: Iterable[ExperienceGroup]) -> tuple[Forest[str], dict[str, i
 
 async def read_all(groups: ExperienceGroups) -> list[ExperienceGroup]:
     """All groups, with a progress bar."""
-    return [group async for group in _scanned(groups, "reading")]
+    return [group async for group in _scanned(groups, "reading", parallel=SIDE_BY_SIDE)]
 
 
 async def _scanned(
-    groups: ExperienceGroups, doing: str, query: dict[str, Any] | None = None
+    groups: ExperienceGroups, doing: str, query: dict[str, Any] | None = None, *, parallel: int = 1
 ) -> AsyncGenerator[ExperienceGroup]:
     """Groups one by one, with a progress bar."""
     with progress() as bars:
         bar = bars.add_task(doing, total=None)
         count = 0
-        async for page in groups.scan(query=query).by_page():
+        async for page in groups.scan(query=query, parallel=parallel).by_page():
             # Each page counts what is behind the one before.
             total = None if page.total_count is None else count + page.total_count
             count += len(page.items)

@@ -18,13 +18,16 @@ from .plan import Plan
 from .planner import check_prune, compare
 from .record import Record
 
+SIDE_BY_SIDE = 8
+"""How many ranges of an application are read at a time."""
+
 ReadAll = Callable[[ExperienceGroups], Awaitable[list[ExperienceGroup]]]
 """Reads all groups of an application."""
 
 
 async def read_all_groups(groups: ExperienceGroups) -> list[ExperienceGroup]:
     """Return all groups of an application."""
-    return await groups.scan().to_list()
+    return await groups.scan(parallel=SIDE_BY_SIDE).to_list()
 
 
 async def plan(
