@@ -28,7 +28,9 @@ class Order:
         """Take an id out; its value must be the one that it was inserted with."""
         del self._entries[bisect.bisect_left(self._entries, (value, group_id))]
 
-    def page(self, offset: int, limit: int, *, descending: bool, behind: str) -> tuple[list[str], int]:
+    def page(
+        self, offset: int, limit: int, *, descending: bool, behind: str = "", until: str = ""
+    ) -> tuple[list[str], int]:
         """A stretch of the ids, and how many there are in all.
 
         Args:
@@ -36,12 +38,14 @@ class Order:
             limit: Ids to give, at most.
             descending: Whether to begin with the greatest.
             behind: In an order by id, the id that all must be greater than; "" for all.
+            until: In an order by id, the id that none may be greater than; "" for all.
         """
         first = bisect.bisect_right(self._entries, (behind, behind)) if behind else 0
-        total = len(self._entries) - first
+        last = bisect.bisect_right(self._entries, (until, until)) if until else len(self._entries)
+        total = max(0, last - first)
         start, end = min(offset, total), min(offset + limit, total)
         if descending:
-            found = self._entries[len(self._entries) - end : len(self._entries) - start][::-1]
+            found = self._entries[last - end : last - start][::-1]
         else:
             found = self._entries[first + start : first + end]
         return [group_id for _, group_id in found], total

@@ -187,10 +187,10 @@ class Store:
         Raises:
             QueryError: The query is not allowed.
         """
-        behind = _behind(query)
-        if not name_glob and (behind == "" or (behind and sort_field == "id")):
+        bounds = _bounds(query)
+        if not name_glob and bounds is not None and (sort_field == "id" or not any(bounds)):
             order = self._order(application_id, sort_field)
-            ids, total = order.page(offset, limit, descending=descending, behind=behind)
+            ids, total = order.page(offset, limit, descending=descending, behind=bounds[0], until=bounds[1])
             return self._groups(ids), total
         where, values = "application_id = ?", [application_id]
         if name_glob:
@@ -302,11 +302,25 @@ def _too_deep(parent_id: object) -> TreeError:
     return TreeError(f"below parentId {parent_id} a group would have more than {_MAX_ANCESTORS} ancestors")
 
 
-def _behind(query: object) -> str | None:
-    """The id that a keyset page begins behind, "" without any query; None for every other query."""
-    if query is None or query == {}:
-        return ""
+def _bounds(query: object) -> tuple[str, str] | None:
+    """The ids that a keyset page begins behind and ends with, "" for no bound; None for every other query."""
+    parts = [query]
     match query:
-        case {"id": {"$gt": str(last), **others}, **rest} if not others and not rest and ID.fullmatch(last):
-            return last.lower()
-    return None
+        case None:
+            return "", ""
+        case {"$and": list(both), **others} if not others and both:
+            parts = both
+    bounds = {"$gt": "", "$lte": ""}
+    for part in parts:
+        match part:
+            case {"id": {**one}, **rest} if not rest and len(one) == 1 and set(one) <= set(bounds):
+                operator = "$gt" if "$gt" in one else "$lte"
+                bound = one[operator]
+                if bounds[operator] or not isinstance(bound, str) or not ID.fullmatch(bound):
+                    return None
+                bounds[operator] = bound.lower()
+            case {**every} if not every and query == {}:
+                continue
+            case _:
+                return None
+    return bounds["$gt"], bounds["$lte"]
