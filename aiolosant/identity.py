@@ -67,7 +67,9 @@ class ByTag:
 
 @attrs.frozen
 class ById:
-    """See `by_id`."""
+    """See `by_id`; with `or_name=False` what has no live id is new, whatever it is called."""
+
+    or_name: bool = True
 
 
 Identity: TypeAlias = ByName | ByTag

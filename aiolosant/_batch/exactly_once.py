@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import urllib.parse
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import attrs
 
@@ -107,7 +107,15 @@ class ExactlyOnce:
         """Return a key in words."""
         return self._identity.describe(key)
 
-    async def create(self, group: NewExperienceGroup, key: Hashable, permit: Permit, *, fresh: bool = False) -> Created:
+    async def create(
+        self,
+        group: NewExperienceGroup,
+        key: Hashable,
+        permit: Permit,
+        *,
+        fresh: bool = False,
+        before_sending: Callable[[], None] | None = None,
+    ) -> Created:
         """Return the group, created unless it is there already.
 
         Args:
@@ -115,6 +123,7 @@ class ExactlyOnce:
             key: What it is known by, as `key_of` says.
             permit: Its permit to be under way.
             fresh: Whether no group with this key can exist yet, so that it is sent without a lookup.
+            before_sending: Called once it is known that the group is not there, and before it is sent.
 
         Raises:
             DuplicateGroupError: There are several with this key, from before or because a lost write landed late.
@@ -131,10 +140,13 @@ class ExactlyOnce:
                     there = await self._find_before(key, lock, doubtful_for, permit)
                 if there is not None:
                     created = Created(there, is_new=False, was_answered=False)
-                elif self._contest is None:
-                    created = await self._send(group, key, permit, fresh=fresh)
                 else:
-                    created = await self._send_contested(group, key, permit, self._contest)
+                    if before_sending is not None:
+                        before_sending()
+                    if self._contest is None:
+                        created = await self._send(group, key, permit, fresh=fresh)
+                    else:
+                        created = await self._send_contested(group, key, permit, self._contest)
                 settled = True
                 if lock.waiting or self._contest is not None:
                     lock.settle(created.group, remembered=0.0 if self._contest is None else self._contest.settled_for)

@@ -206,7 +206,7 @@ def confirm_name(question: str, name: str, *, yes: bool) -> None:
     if not answer:
         typer.echo("", err=True)
         raise ValueError(f"{question} Nobody is there to ask; say --yes")
-    if answer.strip() != name:
+    if answer.strip() != name.strip():
         raise Declined
 
 

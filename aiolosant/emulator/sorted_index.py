@@ -44,8 +44,7 @@ class Order:
         last = bisect.bisect_right(self._entries, (until, until)) if until else len(self._entries)
         total = max(0, last - first)
         start, end = min(offset, total), min(offset + limit, total)
-        if descending:
-            found = self._entries[last - end : last - start][::-1]
-        else:
-            found = self._entries[first + start : first + end]
+        found = (
+            self._entries[last - end : last - start][::-1] if descending else self._entries[first + start : first + end]
+        )
         return [group_id for _, group_id in found], total

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from .._batch.batch import Outcomes
-from .._batch.exactly_once import ExactlyOnce
+from .._batch.exactly_once import Created, ExactlyOnce
 from .._batch.jobs import FATAL, look_ahead
-from .._batch.lookup import GATHER
+from .._batch.lookup import GATHER, Lookups
 from .._batch.readings import Premise, Reading, Readings
 from .._batch.workers import GaveUp, Item, Permit, Workers
 from .._http.endpoint import GroupsEndpoint
@@ -143,6 +144,9 @@ class _ApplyJob:
         self._once = once
         self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by index, and whether this very run made it
         self._readings = Readings(endpoint)
+        self._children: Lookups[str, set[str]] = Lookups(self._find_children, endpoint.transport, gather=GATHER)
+        # What the plan changes itself is no surprise, though a list may still show it where it was.
+        self._own = {change.group_id.lower() for change in plan.changes if change.group_id is not None}
         self.ahead = look_ahead(concurrency)
         for index in steps.by_urgency():
             change = plan.changes[index]
@@ -177,7 +181,10 @@ class _ApplyJob:
 
     def _begin(self, step: Step, fields: Mapping[str, Any], before: ExperienceGroup | None) -> None:
         if self._journal is not None:
-            self._journal.begin(step.index, fields, before)
+            ahead = self._transport.server_ahead
+            if ahead is not None:
+                ahead += asyncio.get_running_loop().time() - time.time()
+            self._journal.begin(step.index, fields, before, ahead=ahead or 0.0)
 
     def report(self) -> None:
         """Return nothing: the changes of a plan are counted in no `BatchReport`."""
@@ -186,6 +193,7 @@ class _ApplyJob:
         """Look up nothing more."""
         self._once.lookups.close()
         self._readings.close()
+        self._children.close()
         if self._journal is not None:
             self._journal.close()
 
@@ -227,8 +235,14 @@ class _ApplyJob:
         own = {} if change.record is None else own_texts(change.record)
         fields = {name: value for name, value in fields.items() if name not in own}
         new = NewExperienceGroup(**fields)
-        self._begin(step, fields, None)
-        created = await self._once.create(new, self._once.key_of(new), permit, fresh=fresh)
+        begin = functools.partial(self._begin, step, fields, None)
+        if change.is_alone:
+            created = await self._once.create(new, self._once.key_of(new), permit, fresh=fresh, before_sending=begin)
+        else:
+            begin()
+            request = self._endpoint.create_request(new)
+            made = await self._transport.call(request, permit.deadline, permit.sent)
+            created = Created(made, is_new=True, was_answered=True)
         there, is_new = created.group, created.is_new
         if own and change.record is not None:
             changes = with_own_id(own, change.record.id, there.id)
@@ -266,6 +280,7 @@ class _ApplyJob:
         now = _checked_unchanged(step.change, {}, reading)
         if now is None:
             return None, False
+        await self._check_childless(step.change, permit)
         self._begin(step, {}, now)
         check = functools.partial(_checked_unchanged, step.change, {})
         premise = Premise(self._readings, reading, permit, check)
@@ -274,6 +289,22 @@ class _ApplyJob:
         except NotFoundError:
             return None, False
         return None, True
+
+    async def _check_childless(self, change: Change, permit: Permit) -> None:
+        """Refuse to delete a group below which somebody has put others since: they would move up unseen."""
+        if change.current is None:
+            return
+        found = await permit.deadline.wait_for_turn(self._children.find(change.current.id.lower()))
+        if more := found - {one.lower() for one in change.orphans} - self._own:
+            raise _StaleError(
+                f"somebody has put {len(more)} groups below it since the plan was made: {', '.join(more)}"
+            )
+
+    async def _find_children(self, group_ids: Sequence[str]) -> dict[str, set[str]]:
+        children: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
+        for child in await self._endpoint.find_all({"parentId": {"$in": list(group_ids)}}):
+            children[(child.parent_id or "").lower()].add(child.id.lower())
+        return children
 
     async def _read(self, change: Change, permit: Permit) -> Reading:
         if change.group_id is None:

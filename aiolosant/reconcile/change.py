@@ -54,6 +54,7 @@ class Change:
         old_path: The names from the root down to the group as they are; None for a create.
         parent_record_id: The `id` of the record of the parent, if that is still to be created.
         adopted: Whether a group that had no such tag was taken for the record's (`by_tag(key, adopt=by_name())`).
+        is_alone: Whether no other group of its name is under its parent, so that a lost create is found by its name.
         orphans: The ids of the groups that stay when the one above them is deleted, and go to its parent.
     """
 
@@ -69,6 +70,7 @@ class Change:
     old_path: tuple[str, ...] | None = attrs.field(default=None, kw_only=True)
     parent_record_id: str | None = attrs.field(default=None, kw_only=True)
     adopted: bool = attrs.field(default=False, kw_only=True)
+    is_alone: bool = attrs.field(default=True, kw_only=True)
     orphans: tuple[str, ...] = attrs.field(default=(), kw_only=True)
 
     @property

@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import msgspec
 from .._files import whole_file
 from .._http import codec
 from ..errors import PlanError
+from ..identity import ById, MatchBy
 from ..models import ExperienceGroup, check_changes, iso_text
 from .change import Action, ChangeOutcome
 from .codec import columns_for, record_to_cells
@@ -50,12 +51,16 @@ class Journal:
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / JOURNAL).exists():
-            for run in read_runs(folder):
-                check_application(folder, run.application_id, plan.application_id)
+        is_undo = isinstance(plan.match_by, ById) and not plan.match_by.or_name
+        for run in read_runs(folder) if (folder / JOURNAL).exists() else ():
+            check_application(folder, run.application_id, plan.application_id)
+            if is_undo != (isinstance(run.match_by, ById) and not run.match_by.or_name):
+                raise PlanError.of(
+                    [f"{folder} has the journal of an apply; an undo needs a folder of its own, and so back"]
+                )
         self._error: OSError | None = None
         self._plan = plan
-        self._ids = dict(plan.matched)
+        self._ids = {**_read_ids(folder / IDS), **plan.matched}
         self._ids_due = 0.0
         self._folder = folder
         self._lines = _Appender(folder / JOURNAL)
@@ -69,17 +74,23 @@ class Journal:
         }
         self._lines.append(msgspec.json.encode(header))
         columns = _columns(plan)
-        self._done = _Table(folder / DONE, [*columns, "groupId", "status"], anew=False)
-        self._failed = _Table(folder / FAILED, [*columns, "error"], anew=True)
+        self._done = _Table(folder / DONE, [*columns, "groupId", "status"])
+        if (folder / FAILED).exists():  # perhaps it is what is applied
+            when = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+            (folder / FAILED).rename(folder / f"failed-{when}.csv")
+        self._failed = _Table(folder / FAILED, [*columns, "error"])
         self._write_ids()
 
-    def begin(self, index: int, fields: Mapping[str, Any], before: ExperienceGroup | None) -> None:
+    def begin(
+        self, index: int, fields: Mapping[str, Any], before: ExperienceGroup | None, *, ahead: float = 0.0
+    ) -> None:
         """Write down that a change is about to be sent.
 
         Args:
             index: Where it stands in the plan.
             fields: What is sent, by the names of `NewExperienceGroup`.
             before: The group as it is; None for a create.
+            ahead: Seconds that the server's clock is ahead of this machine's.
         """
         change = self._plan.changes[index]
         line = {
@@ -89,6 +100,7 @@ class Journal:
             "fields": codec.changes_to_object(fields),
             "before": None if before is None else before.to_dict(),
             "orphans": change.orphans,
+            "at": iso_text(datetime.now(UTC) + timedelta(seconds=ahead)),
         }
         if self._error is not None:
             raise self._error
@@ -123,6 +135,8 @@ class Journal:
         elif not outcome.ok:
             if cells.get("parentId") in self._ids:  # so that the file can be applied by itself
                 cells["parentId"] = self._ids[cells["parentId"]]
+            elif record.row is None and record.keeps_parent and outcome.change.current is not None:
+                cells["parentId"] = outcome.change.current.parent_id or ""
             self._failed.write(cells | {"error": f"{outcome.status}: {line.get('error', '')}"})
 
     def close(self) -> None:
@@ -144,12 +158,20 @@ class Journal:
         self._ids_due = now + max(_IDS_EVERY, 20 * (now - began))
 
 
+def _read_ids(path: Path) -> dict[str, str]:
+    """Return the ids of earlier runs."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
 def _columns(plan: Plan) -> list[str]:
     """Return the columns of the file that the plan was made from; those of an export if it was no CSV."""
     records = [change.record for change in plan.changes if change.record is not None]
     rows = [record.row for record in records if record.row is not None]
     if rows:
-        return list(dict.fromkeys(column for row in rows for column in row))
+        return list(dict.fromkeys(column for row in rows for column in row if column != "error"))
     return columns_for({key for record in records for key in record.fields.get("group_tags", ())})
 
 
@@ -181,10 +203,10 @@ class _Appender:
 class _Table:
     """Appends rows to a CSV."""
 
-    def __init__(self, path: Path, columns: Sequence[str], *, anew: bool) -> None:
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._columns = columns
         header = self._row(dict(zip(columns, columns, strict=True)))
-        if anew or not path.exists() or not path.read_bytes().startswith(header + b"\n"):
+        if not path.exists() or not path.read_bytes().startswith(header + b"\n"):
             path.write_bytes(b"")
             self._lines = _Appender(path)
             self._lines.append(header)
@@ -213,6 +235,7 @@ class Entry:
         fields: What was sent, by the names of `NewExperienceGroup`.
         before: The group before; None for a create.
         orphans: The ids of the groups that went to the parent of one that was deleted.
+        at: When it was about to be sent, by the server's clock if that is known.
         status: What became of it; None if nobody wrote that down, so that it may have happened or not.
         group: The group after it; None after a delete, or where nobody knows.
     """
@@ -222,6 +245,7 @@ class Entry:
     fields: Mapping[str, Any]
     before: ExperienceGroup | None
     orphans: tuple[str, ...]
+    at: datetime
     status: str | None = None
     group: ExperienceGroup | None = None
 
@@ -233,13 +257,11 @@ class Run:
     Attributes:
         application_id: Whose groups they are.
         match_by: What records were matched by.
-        started: When, by the clock of the machine that applied.
         entries: What was sent, in this order.
     """
 
     application_id: str | None
-    match_by: Any
-    started: datetime
+    match_by: MatchBy
     entries: list[Entry]
 
 
@@ -259,8 +281,7 @@ def read_runs(folder: Path) -> list[Run]:
             if line.get("version") != _VERSION:
                 raise PlanError.of([f"{folder / JOURNAL}: of format {line.get('version')}, and {_VERSION} is known"])
             entries = {}
-            started = datetime.fromisoformat(line["started"])
-            runs.append(Run(line["applicationId"], identity_from_object(line["matchBy"]), started, []))
+            runs.append(Run(line["applicationId"], identity_from_object(line["matchBy"]), []))
         elif not runs:
             raise PlanError.of([f"{folder / JOURNAL}: this is no journal of aiolosant (line {number + 1})"])
         elif "action" in line:
@@ -290,6 +311,7 @@ def _entry(line: Mapping[str, Any]) -> Entry:
         check_changes(fields) if fields else {},
         _group(line["before"]),
         tuple(line["orphans"]),
+        datetime.fromisoformat(line["at"]),
     )
 
 

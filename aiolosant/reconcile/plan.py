@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Self
 
@@ -126,8 +127,8 @@ def _allowed(option: str, limit: Limit | None, live: int) -> int | None:
         if not text.endswith("%"):
             if (count := int(text)) >= 0:
                 return count
-        elif 0 <= (share := float(text[:-1])) <= 100:
-            return int(live * share / 100) if live >= _SHARES_FROM or not share else None
-    except ValueError:
+        elif 0 <= (share := Decimal(text[:-1].strip())) <= 100:
+            return int(live * share / 100) if live >= _SHARES_FROM or not share else None  # exact: no binary fractions
+    except (ValueError, InvalidOperation):
         pass
     raise ValueError(f"{option} must be a number of 0 or more, or a share such as '10%', not {limit!r}")

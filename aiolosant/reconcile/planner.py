@@ -23,9 +23,10 @@ from .change import Change
 from .plan import Plan
 from .record import Record
 from .wanted import differing_fields
-from .warnings import PlanWarning, empty_cells, ids_of_live_groups, look_alikes, renames
+from .warnings import PlanWarning, empty_cells, ids_of_live_groups, look_alikes, nowhere, renames
 
 _MOST_COMPARED = 2000  # ids
+_ANYWHERE = object()  # below any parent
 
 Node = str | int
 """A live group, by its id; or the place of a record that has none yet."""
@@ -156,6 +157,8 @@ class _Comparison:
             for n, record in enumerate(self.records):
                 if record.id is not None and record.id.lower() in self.live:
                     self._claim(n, record.id.lower())
+                elif record.id is not None and record.id.lower() in self.all_live:
+                    self._complain(n, f"is the live group {record.id}, which is not below {self.top}")
         by_id = list(self.nodes)
         keys: dict[Hashable, int] = {}
         untagged = self._untagged()
@@ -166,6 +169,8 @@ class _Comparison:
             if n in self.nodes:
                 continue
             self.nodes[n] = n
+            if isinstance(self.match_by, ById) and not self.match_by.or_name:
+                continue
             key = self._record_key(n)
             if key is None:
                 continue
@@ -180,7 +185,7 @@ class _Comparison:
                 self._claim(n, found[0].id.lower())
             elif isinstance(self.identity, ByTag) and key in elsewhere:
                 self._complain(n, f"is a live group that is not below {self.top}: the {self._describe(key)}")
-            elif candidates := untagged.get((self._parent(n), self.records[n].name), ()):
+            elif candidates := untagged.get((self._adopted_below(n), self.records[n].name), ()):
                 self._adopt(n, candidates)
         # A record that is matched by id must not share its final parent and name with another record, or the next plan
         # could not tell them apart.
@@ -196,7 +201,12 @@ class _Comparison:
             for group in self.live.values():
                 if self.match_by.tag not in group.group_tags:
                     untagged[normal_id(group.parent_id), group.name].append(group)
+                    untagged[_ANYWHERE, group.name].append(group)
         return untagged
+
+    def _adopted_below(self, n: int) -> Hashable:
+        """Return below which parent a record may adopt: below any, if it does not say where its group is."""
+        return _ANYWHERE if self.records[n].keeps_parent else self._parent(n)
 
     def _adopt(self, n: int, candidates: Sequence[ExperienceGroup]) -> None:
         if len(candidates) > 1:
@@ -268,7 +278,9 @@ class _Comparison:
         forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.live.items()})
         above_all = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.all_live.items()})
         final = Forest(self.final)
-        kept = {*self.wanted, *(above for group_id in self.named for above in final.path(group_id))}
+        staying = {self.final[node] for n, node in self.nodes.items() if self.records[n].keeps_parent}
+        named = {*self.named, *(parent for parent in staying if isinstance(parent, str))}
+        kept = {*self.wanted, *(above for group_id in named for above in final.path(group_id))}
         keys: dict[Hashable, list[ExperienceGroup]] = defaultdict(list)
         doomed: dict[str, Change] = {}
         for group_id in forest.parents_first():
@@ -306,6 +318,7 @@ class _Comparison:
         creates = [change for change in changes if change.action == "create"]
         unclaimed = [group for group_id, group in self.live.items() if group_id not in self.wanted]
         yield from look_alikes(creates, unclaimed, self.match_by)
+        yield from nowhere(creates, unclaimed)
         if not isinstance(self.match_by, ByTag):
             yield from renames(changes)
         yield from empty_cells(

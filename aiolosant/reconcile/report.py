@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -54,7 +55,7 @@ def write_report(path: Path, plan: Plan, application: str, ended: Sequence[Ended
 
 def markdown(plan: Plan, application: str, ended: Sequence[Ended] | None = None) -> str:
     """Return the page for a pull request."""
-    lines = [f"# Plan for {application}", "", f"**{plan.summary()}**", "", f"Digest `{plan.digest}`", ""]
+    lines = [f"# Plan for {_cell(application)}", "", f"**{plan.summary()}**", "", f"Digest `{plan.digest}`", ""]
     if ended is not None:
         lines += [f"Applied: **{_counted(ended)}**", ""]
     if plan.warnings:
@@ -73,7 +74,8 @@ def markdown(plan: Plan, application: str, ended: Sequence[Ended] | None = None)
 
 
 def _cell(text: str) -> str:
-    return escape(text, quote=False).replace("|", "\\|").replace("\n", " ").replace("\r", " ")
+    """Return a text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]|@~<>&])", lambda found: f"&#{ord(found[1])};", " ".join(text.split()))
 
 
 def _counted(ended: Sequence[Ended]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ Source = str | os.PathLike[str]
 
 _FORMAT = "aiolosant plan"
 _VERSION = 1
+_BEGINNING = re.compile(rb'\s*\{\s*"(format"\s*:\s*"aiolosant plan"|digest"\s*:)')
 
 
 def to_object(plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,9 +87,9 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def is_plan(path: Path) -> bool:
-    """Whether a file says of itself that it is a plan."""
+    """Whether a file says of itself that it is a plan: in JSON, and at its beginning."""
     with path.open("rb") as file:
-        return _FORMAT.encode() in file.read(100)
+        return _BEGINNING.match(file.read(100)) is not None
 
 
 def identity_to_object(match_by: MatchBy) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def identity_to_object(match_by: MatchBy) -> dict[str, Any]:
         case ByTag():
             return {"tag": match_by.tag, "adopt": match_by.adopt is not None}
         case ById():
-            return {"id": True}
+            return {"id": True, "orName": match_by.or_name}
     return {"name": True}
 
 
@@ -104,7 +106,7 @@ def identity_from_object(content: Mapping[str, Any]) -> MatchBy:
     """Return what `identity_to_object` was given."""
     if "tag" in content:
         return ByTag(content["tag"], adopt=ByName() if content["adopt"] else None)
-    return ById() if "id" in content else ByName()
+    return ById(or_name=content.get("orName", True)) if "id" in content else ByName()
 
 
 def change_to_object(change: Change) -> dict[str, Any]:
@@ -121,6 +123,7 @@ def change_to_object(change: Change) -> dict[str, Any]:
         "oldPath": change.old_path,
         "parentRecordId": change.parent_record_id,
         "adopted": change.adopted,
+        "isAlone": change.is_alone,
         "orphans": list(change.orphans),
     }
     if change.record is not None:
@@ -150,6 +153,7 @@ def change_from_object(content: Mapping[str, Any]) -> Change:
         old_path=None if content["oldPath"] is None else tuple(content["oldPath"]),
         parent_record_id=content["parentRecordId"],
         adopted=content["adopted"],
+        is_alone=content["isAlone"],
         orphans=tuple(content["orphans"]),
     )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
 from .._http import codec
 from ..identity import ByTag, MatchBy
-from ..models import ExperienceGroup, camel, normal_id
+from ..models import ExperienceGroup, camel, comparable, normal_id
 from .change import Change, shown
 from .record import Record
 
@@ -54,7 +54,8 @@ def look_alikes(creates: Sequence[Change], live: Iterable[ExperienceGroup], matc
         name = change.path[-1]
         if change.parent is not None:  # which has no live children yet
             continue
-        for group in siblings.get((normal_id(change.fields.get("parent_id")), _folded(name)), ()):
+        same_place = siblings.get((normal_id(change.fields.get("parent_id")), _folded(name)), ())
+        for group in same_place[:_MOST_SHOWN]:
             if group.name != name:
                 same = "which differs only in case, blanks or Unicode form: correct the file, or rename the group"
             elif isinstance(match_by, ByTag):
@@ -69,33 +70,48 @@ def look_alikes(creates: Sequence[Change], live: Iterable[ExperienceGroup], matc
 
 
 def renames(changes: Sequence[Change]) -> Iterator[PlanWarning]:
-    """Warn of a create and a delete under one parent that have the same tags, members or children."""
-    names_below: dict[int, set[str]] = defaultdict(set)
-    children: dict[str | None, set[str]] = defaultdict(set)
-    doomed: dict[str | None, list[Change]] = defaultdict(list)
+    """Warn of a create and a delete under one parent that alone have the same tags, members or children."""
+    created: dict[_Sign, list[Change]] = defaultdict(list)
+    deleted: dict[_Sign, list[Change]] = defaultdict(list)
+    below: dict[object, set[str]] = defaultdict(set)  # the names of the children that go along
     for change in changes:
         if change.action == "create" and change.parent is not None:
-            names_below[change.parent].add(change.path[-1])
-        if change.action == "delete" and change.current is not None:
-            children[normal_id(change.current.parent_id)].add(change.current.name)
-            doomed[normal_id(change.current.parent_id)].append(change)
+            below[change.parent].add(change.path[-1])
+        elif change.action == "delete" and change.current is not None:
+            below[normal_id(change.current.parent_id)].add(change.current.name)
     for index, change in enumerate(changes):
-        if change.action != "create" or change.parent is not None:
-            continue
-        for other in doomed.get(normal_id(change.fields.get("parent_id")), ()):
-            group = other.current
-            if group is None:
-                continue
-            below = children.get(normal_id(group.id), set())
-            what = next((field for field in _TELLING if _same(change.fields.get(field), getattr(group, field))), "")
-            if what or (below and below == names_below[index]):
-                alike = camel(what) if what else "children"
-                message = (
-                    f"{shown(change.path[-1])} would be created and {shown(group.name)} ({group.id}) deleted, with the "
-                    f"same {alike}: if that is a rename, match by a tag or by the id"
-                )
-                yield PlanWarning("rename", message, _place(change), (group.id,))
-                break
+        group = change.current
+        if change.action == "create" and change.parent is None:
+            parent = normal_id(change.fields.get("parent_id"))
+            for sign in _signs(parent, change.fields, below.get(index)):
+                created[sign].append(change)
+        elif change.action == "delete" and group is not None:
+            fields = {name: getattr(group, name) for name in _TELLING}
+            for sign in _signs(normal_id(group.parent_id), fields, below.get(group.id.lower())):
+                deleted[sign].append(change)
+    told: set[int] = set()
+    for sign, creates in created.items():
+        deletes = deleted.get(sign, [])
+        if len(creates) == len(deletes) == 1 and id(creates[0]) not in told:
+            told.add(id(creates[0]))
+            gone = deletes[0]
+            message = (
+                f"{shown(creates[0].path[-1])} would be created and {shown(gone.path[-1])} ({gone.group_id}) deleted, "
+                f"with the same {sign[1]}: if that is a rename, match by a tag or by the id"
+            )
+            yield PlanWarning("rename", message, _place(creates[0]), (gone.group_id or "",))
+
+
+_Sign = tuple[str | None, str, Hashable]  # a parent, what is the same, and its value
+
+
+def _signs(parent: str | None, fields: Mapping[str, Any], children: set[str] | None) -> Iterator[_Sign]:
+    """Yield what a group could be known again by under another name."""
+    for name in _TELLING:
+        if value := fields.get(name):
+            yield parent, camel(name), comparable(name, value)
+    if children:
+        yield parent, "children", frozenset(children)
 
 
 def ids_of_live_groups(records: Sequence[tuple[Record, str | None]], live: Container[str]) -> Iterator[PlanWarning]:
@@ -120,7 +136,7 @@ def empty_cells(records: Iterable[tuple[Record, ExperienceGroup]]) -> Iterator[P
     places: dict[str, list[str]] = defaultdict(list)
     for record, group in records:
         for column in record.empty:
-            if _value(group, column):
+            if column != "parentId" and _value(group, column):
                 places[column].append(record.place)
     for column, found in places.items():
         groups = "a live group has a value" if len(found) == 1 else f"{len(found):,} live groups have values"
@@ -128,19 +144,27 @@ def empty_cells(records: Iterable[tuple[Record, ExperienceGroup]]) -> Iterator[P
         yield PlanWarning("empty", message, found[0])
 
 
+_MOST_SHOWN = 3  # live groups of one name
 _TELLING = ("experience_user_ids", "experience_endpoint_ids", "device_ids", "device_query_json", "group_tags")
-
-
-def _same(wanted: Any, there: Any) -> bool:
-    if isinstance(wanted, tuple):
-        return bool(wanted) and {one.lower() for one in wanted} == {one.lower() for one in there}
-    return bool(wanted) and wanted == there
 
 
 def _value(group: ExperienceGroup, column: str) -> object:
     if column.startswith("groupTags."):
         return group.group_tags.get(column.removeprefix("groupTags."))
     return getattr(group, codec.FIELDS[column]) if column in codec.FIELDS else None
+
+
+def nowhere(creates: Sequence[Change], live: Iterable[ExperienceGroup]) -> Iterator[PlanWarning]:
+    """Warn of creates at the root that say no parent, while a live group elsewhere has the name."""
+    elsewhere = {group.name: group for group in live if group.parent_id is not None}
+    for change in creates:
+        group = elsewhere.get(change.path[-1])
+        if change.record is not None and change.record.keeps_parent and len(change.path) == 1 and group is not None:
+            message = (
+                f"{shown(group.name)} would be created at the root, since nothing says its parent, while there is "
+                f"{group.id} of that name below another: give it a parentId, or match by a tag or by the id"
+            )
+            yield PlanWarning("look-alike", message, _place(change), (group.id,))
 
 
 def _folded(name: str) -> str:
