@@ -251,9 +251,17 @@ class PlanError(LosantError, ValueError):
 
 
 class UnsafePlanError(PlanError):
-    """A plan does more than it was allowed to; the message has the numbers, and names the limit."""
+    """A plan does more than it was allowed to; the message has the numbers, and names the limit.
 
-    advice = "Nothing was written. Look at the plan; if all of it is meant, raise the limit."
+    Attributes:
+        option: The limit: `max_deletes` or `max_changes`.
+    """
+
+    advice = "Look at the plan; if all of it is meant, raise the limit."
+
+    def __init__(self, message: str, problems: Iterable[str] = (), *, option: str = "", **where: Any) -> None:
+        super().__init__(message, problems, **where)
+        self.option = option
 
 
 class ConfigurationError(LosantError):

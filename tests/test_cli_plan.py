@@ -197,3 +197,22 @@ def test_a_plan_is_rehearsed_on_a_copy(served: Served, tmp_path: Path) -> None:
         served.run("rehearse", write(tmp_path / "few.jsonl", rows(3)), "--match-by", "tag:key", "--prune").exit_code
         == 2
     )
+
+
+def test_a_kept_plan_says_how_it_stands(served: Served, tmp_path: Path) -> None:
+    """What is left, there already, or stale; and takes no options of its making."""
+    served.emulator.create_groups(rows(4))
+    kept = str(tmp_path / "night.plan")
+    file = write(tmp_path / "groups.jsonl", [{**row, "description": "x"} for row in rows(6)])
+    served.run("plan", file, "--match-by", "tag:key", "--out", kept)
+    live = {group["name"]: group["id"] for group in served.groups()}
+    served.emulator.update_group(live["G1"], {"description": "theirs"})
+    served.emulator.update_group(live["G2"], {"description": "x"})
+    shown = served.run("apply", kept, "--dry-run")
+    assert "of the kept plan 4 left, 1 there already, 1 stale" in shown.stderr
+    wrong = served.run("apply", kept, "--under", "Acme")
+    assert (wrong.exit_code, "was said when it was kept" in wrong.stderr) == (2, True)
+    other = served.emulator.create_application()
+    assert "is about the application" in served.run("apply", kept, "--application", other).stderr
+    assert served.run("plan", file, "--out", file).exit_code == 2
+    assert "would be lost" in served.run("plan", file, "--out", file).stderr

@@ -24,6 +24,7 @@ from .read_commands import run_export, run_list, run_tree
 
 app = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode=None,  # it takes `:KEY:` for the name of a picture
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,  # they show locals, and so the token
 )

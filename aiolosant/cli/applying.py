@@ -95,7 +95,8 @@ async def carry_out(groups: ExperienceGroups, plan: Plan, where: Where, how: How
         write_report(how.report, plan, where.label, tally.ended)
         typer.echo(f"aiolosant: {how.report} has the plan and what became of it", err=True)
     if left := len(plan.changes) - tally.well:
-        typer.echo(f"aiolosant: {left:,} of {len(plan.changes):,} not done; to go on: {_again()}", err=True)
+        way = "plan anew" if tally.stale and tally.stale == left else f"to go on: {_again()}"
+        typer.echo(f"aiolosant: {left:,} of {len(plan.changes):,} not done; {way}", err=True)
     if how.results is not None and tally.ended:
         typer.echo(f"aiolosant: to take it back: aiolosant undo {shlex.quote(str(how.results))}", err=True)
     if fatal is not None:
@@ -147,6 +148,10 @@ class _Tally:
     @property
     def unknown(self) -> int:
         return self._counts["unknown"]
+
+    @property
+    def stale(self) -> int:
+        return self._counts["stale"]
 
     def _not_well(self) -> int:
         return self._counts.total() - self.well - self._not_sent

@@ -34,7 +34,7 @@ from aiolosant._http import codec
 from aiolosant._http.deadline import Deadline
 from aiolosant._http.request import Request
 from aiolosant.client import LosantClient
-from aiolosant.errors import ConfigurationError, LosantError, PermissionDeniedError, PlanError
+from aiolosant.errors import ConfigurationError, LosantError, PermissionDeniedError, PlanError, UnsafePlanError
 from aiolosant.groups import parts_of
 
 FAILED = 1
@@ -57,11 +57,9 @@ def run(work: Coroutine[Any, Any, int | None] | Callable[[], int | None]) -> Non
     try:
         code = work() if callable(work) else asyncio.run(work)
         sys.stdout.flush()
+    except UnsafePlanError as error:
+        _give_up(limit_text(error), USAGE)
     except PlanError as error:
-        if not error.problems:  # a limit
-            _give_up(
-                str(error).replace("max_deletes=", "--max-deletes ").replace("max_changes=", "--max-changes "), USAGE
-            )
         for problem in error.problems[:20]:
             typer.echo(f"aiolosant: {printable(problem)}", err=True)
         more = len(error.problems) - 20
@@ -85,6 +83,11 @@ def run(work: Coroutine[Any, Any, int | None] | Callable[[], int | None]) -> Non
         _give_up(error, FAILED)
     else:
         raise typer.Exit(code or 0)
+
+
+def limit_text(error: UnsafePlanError) -> str:
+    """Return what a plan exceeds, by the name of the option here."""
+    return str(error).replace(f"{error.option}=", f"--{error.option.replace('_', '-')} ")
 
 
 def drop_output() -> None:

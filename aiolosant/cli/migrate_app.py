@@ -99,6 +99,7 @@ def apply(
     results: Results = None,
     report: ReportFile = None,
     yes: Yes = False,
+    everything: All = False,
     dry_run: DryRun = False,
     concurrency: Concurrency = 16,
     application: Application = None,
@@ -118,7 +119,19 @@ def apply(
     """
     how = HowToPlan(match_by, adopt_by, prune, under, max_deletes, max_changes, read)
     apply_how = HowToApply(concurrency, as_json, results, report)
-    run(run_apply(connection, application, files, how, apply_how, expect=expect, yes=yes, dry_run=dry_run))
+    run(
+        run_apply(
+            connection,
+            application,
+            files,
+            how,
+            apply_how,
+            expect=expect,
+            yes=yes,
+            dry_run=dry_run,
+            everything=everything,
+        )
+    )
 
 
 @talks

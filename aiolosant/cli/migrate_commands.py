@@ -17,10 +17,13 @@ from aiolosant.groups import ExperienceGroups
 from aiolosant.identity import ById, ByTag, MatchBy, by_id, by_name, by_tag
 from aiolosant.models import ExperienceGroup, normal_id
 from aiolosant.reconcile import Change, Plan, Record
+from aiolosant.reconcile.journal import check_application
+from aiolosant.reconcile.report import check_name as check_report_name
 from aiolosant.reconcile.saved import is_plan
+from aiolosant.reconcile.standing import standing_of
 
 from .applying import HowToApply, carry_out
-from .console import confirm, printable, tell_where
+from .console import FAILED, confirm, limit_text, printable, tell_where
 from .options import Connection
 from .plan_view import ask_about_deletes, report_plan, show_plan, tell_warnings
 from .read_commands import parsed_query, read_all
@@ -84,8 +87,8 @@ def run_check(files: Sequence[Path], how: HowToPlan) -> int:
     known = {record.id for record in records if record.id is not None}
     outside = [record for record in records if record.parent_id is not None and record.parent_id not in known]
     # Parents that are no records must be live groups, which nobody can know here.
-    within = [attrs.evolve(record, parent_id=None) if record in outside else record for record in records]
-    plan = reconcile.compare(within, [], match_by=identity)
+    live = [ExperienceGroup(id=one, name=one) for one in dict.fromkeys(str(record.parent_id) for record in outside)]
+    plan = reconcile.compare(records, live, match_by=identity)
     typer.echo(f"{len(records):,} record{'' if len(records) == 1 else 's'}, nothing wrong")
     roots = sum(record.parent_id is None and not record.keeps_parent for record in records)
     depth = max((len(change.path) for change in plan.changes), default=0)
@@ -108,6 +111,9 @@ async def run_plan(
     as_json: bool,
 ) -> int:
     """Print what `apply` would do; 3 if that is anything."""
+    if out is not None and is_regular(out) and not is_plan(out):
+        raise ValueError(f"--out {out}: there is a file that is no plan; it would be lost")
+    check_report_name(report)
     identity, records = how.identity(), read_files(files, how.read)
     async with connection.client(application) as losant:
         where = await tell_where(losant)
@@ -120,7 +126,7 @@ async def run_plan(
     try:
         _check(plan, how)
     except UnsafePlanError as error:  # a plan may show it; `apply` will refuse it
-        typer.echo(f"warning: {printable(str(error))}", err=True)
+        typer.echo(f"warning: {printable(limit_text(error))}", err=True)
     return code
 
 
@@ -134,19 +140,29 @@ async def run_apply(
     expect: str | None,
     yes: bool,
     dry_run: bool,
+    everything: bool,
 ) -> int:
     """Make it so; 1 if not everything went well."""
     kept = Plan.load(files[0]) if len(files) == 1 and is_regular(files[0]) and is_plan(files[0]) else None
+    asked = attrs.evolve(how, max_deletes=HowToPlan().max_deletes, max_changes=None)
+    if kept is not None and asked != HowToPlan():
+        raise ValueError(
+            "how a plan is made was said when it was kept: only --max-deletes and --max-changes go with it"
+        )
     identity, records = (how.identity(), []) if kept else (how.identity(), read_files(files, how.read))
     async with connection.client(application) as losant:
         where = await tell_where(losant)
+        check_application("the plan", None if kept is None else kept.application_id, where.application_id)
         plan = kept or await _plan(losant, records, identity, how)
         if expect is not None and (len(expect) < 8 or not plan.digest.startswith(expect.lower())):
             raise PlanError.of(
                 [f"the digest of the plan is {plan.digest}, and --expect says {expect}: look at it again"]
             )
+        if kept is not None:
+            standing = standing_of(plan, await read_all(losant.experience_groups))
+            typer.echo(f"aiolosant: of the kept plan {printable(standing)}", err=True)
         if dry_run:
-            return show_plan(plan, as_json=apply.as_json)
+            return show_plan(plan, as_json=apply.as_json, everything=everything)
         _check(plan, how)
         typer.echo(plan.summary(), err=apply.as_json)
         tell_warnings(plan)
@@ -165,8 +181,10 @@ async def run_undo(
         code = show_plan(plan, as_json=apply.as_json)
         if dry_run or not plan.changes:
             return code if dry_run else 0
-        confirm(f"Take back what {folder} tells, in {where.label}?", yes=yes)
-        return await carry_out(groups, plan, where, apply)
+        question = f"Take back what {folder} tells, in {where.label}: {plan.summary()}?"
+        confirm(question, yes=yes)
+        code = await carry_out(groups, plan, where, apply)
+        return code or (FAILED if plan.warnings else 0)  # what was left was not taken back
 
 
 async def run_delete(
@@ -192,8 +210,10 @@ async def run_delete(
         groups = losant.experience_groups
         found = [group.id.lower() async for group in groups.list(filter=name_filter, query=condition, per_page=1000)]
         plan = _deleting(await read_all(groups), found, subtree=subtree, application_id=where.application_id)
+        if not plan.changes:
+            typer.echo("aiolosant: no group is found; nothing was deleted", err=True)
         if dry_run or not plan.changes:
-            return show_plan(plan, as_json=apply.as_json)
+            return show_plan(plan, as_json=apply.as_json, everything=True)
         plan.check(max_deletes=max_deletes)
         typer.echo(plan.summary(), err=apply.as_json)
         ask_about_deletes(plan, where, yes=yes)

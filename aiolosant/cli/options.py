@@ -124,6 +124,8 @@ class Connection:
         logger, level = logging.getLogger("aiolosant"), {0: logging.WARNING, 1: logging.INFO}.get(self.verbose, 10)
         handlers: list[logging.Handler] = [logging.StreamHandler()]
         handlers[0].setLevel(level)
+        if not self.verbose:  # that a request is sent again is nothing to be told at each one
+            handlers[0].addFilter(lambda record: not hasattr(record, "delay") and not hasattr(record, "seconds"))
         handlers[0].setFormatter(logging.Formatter("aiolosant: %(message)s"))
         if self.log_file is not None:
             handlers.append(logging.FileHandler(self.log_file, encoding="utf-8"))

@@ -11,7 +11,6 @@ import typer
 
 from aiolosant._http import codec
 from aiolosant.reconcile import Change, Plan
-from aiolosant.reconcile.change import shown_path
 from aiolosant.reconcile.report import write_report
 
 from .console import CHANGES, Where, confirm, confirm_name, drop_output, printable
@@ -92,9 +91,11 @@ def ask_about_deletes(plan: Plan, where: Where, *, yes: bool) -> None:
     if not doomed:
         return
     for change in doomed[:_MOST_TOLD]:
-        typer.echo(printable(f"- {shown_path(change.path)}"), err=True)
+        typer.echo(printable(str(change)), err=True)
     if len(doomed) > _MOST_TOLD:
-        typer.echo(f"... and {len(doomed) - _MOST_TOLD:,} more", err=True)
+        typer.echo(f"... and {len(doomed) - _MOST_TOLD:,} more; --dry-run --all shows them", err=True)
+    if moved_up := sum(change.moved_up for change in doomed):
+        typer.echo(f"{moved_up:,} groups below them stay, and move up", err=True)
     groups = f"{len(doomed):,} group{'s' if len(doomed) > 1 else ''}"
     question = f"Delete {groups} of {plan.live:,} in {where.label}?" if plan.live else f"Delete {groups}?"
     if plan.live >= 10 and len(doomed) >= _LARGE_SHARE * plan.live:

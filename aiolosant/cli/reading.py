@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
+import msgspec
 
 from aiolosant.errors import PlanError
 from aiolosant.reconcile import Record, read_records
 
-_KEYS = {"columns", "ignore", "levels", "delimiter", "empty", "format", "membersMode"}
+
+class Mapping(msgspec.Struct, rename="camel", forbid_unknown_fields=True, frozen=True):
+    """What a mapping file says; see docs/files.md."""
+
+    columns: dict[str, str] = {}
+    ignore: list[str] = []
+    levels: list[str] = []
+    delimiter: str | None = None
+    empty: Literal["keep", "clear"] | None = None
+    format: Literal["jsonl", "csv", "json", "yaml"] | None = None
+    members_mode: Literal["replace", "add"] | None = None
 
 
 @attrs.frozen
@@ -40,55 +50,41 @@ class HowToRead:
     members_mode: str | None = None
     mapping: Path | None = None
 
-    def options(self) -> dict[str, Any]:
-        """Return the arguments of `read_records`; an option wins over the mapping file.
+    def options(self) -> tuple[dict[str, Any], str | None]:
+        """Return the arguments of `read_records`, and what becomes of other members; an option wins over the file.
 
         Raises:
             ValueError: An option or the mapping file is none of what it may be.
             OSError: The mapping file cannot be read.
         """
-        kept = {} if self.mapping is None else _read_mapping(self.mapping)
-        columns: dict[str, str | None] = dict(kept.get("columns", {}))
-        columns |= dict.fromkeys(kept.get("ignore", ()))
+        kept = Mapping() if self.mapping is None else _read_mapping(self.mapping)
+        columns: dict[str, str | None] = {**kept.columns, **dict.fromkeys(kept.ignore)}
         for pair in self.map:
             old, equals, new = pair.partition("=")
             if not (old.strip() and equals and new.strip()):
                 raise ValueError(f"--map must be OLD=NEW, such as --map Kunde=name, not {pair!r}")
             columns[old.strip()] = new.strip()
         columns |= dict.fromkeys(_names(self.ignore_columns))
-        delimiter = self.delimiter or kept.get("delimiter")
-        return {
+        delimiter = self.delimiter or kept.delimiter
+        options = {
             "delimiter": "\t" if delimiter in ("tab", "\\t") else delimiter,
             "columns": columns,
-            "levels": _names(self.levels) or kept.get("levels"),
-            "format": self.format or kept.get("format"),
-            "empty": self.empty or kept.get("empty", "keep"),
+            "levels": _names(self.levels) or kept.levels,
+            "format": self.format or kept.format,
+            "empty": self.empty or kept.empty or "keep",
         }
-
-    def mode(self) -> str | None:
-        """Return what becomes of members that a file does not name; None for what the file says.
-
-        Raises:
-            ValueError: It is neither `replace` nor `add`.
-        """
-        mode = self.members_mode or ({} if self.mapping is None else _read_mapping(self.mapping)).get("membersMode")
-        if mode not in (None, "replace", "add"):
-            raise ValueError(f"--members-mode must be replace or add, not {mode!r}")
-        return mode
+        return options, self.members_mode or kept.members_mode
 
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
+def _read_mapping(path: Path) -> Mapping:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise ValueError(f"{path}: not valid TOML: {problem}") from None
-    if unknown := sorted(set(content) - _KEYS):
-        raise ValueError(f"{path}: there is no {', '.join(unknown)}; there are {', '.join(sorted(_KEYS))}")
-    return content
+        return msgspec.toml.decode(path.read_bytes(), type=Mapping)
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}") from None
 
 
 def read_files(files: Sequence[Path], how: HowToRead) -> list[Record]:
@@ -101,7 +97,9 @@ def read_files(files: Sequence[Path], how: HowToRead) -> list[Record]:
     """
     records: list[Record] = []
     problems: list[str] = []
-    options, mode = how.options(), how.mode()
+    options, mode = how.options()
+    if mode not in (None, "replace", "add"):
+        raise ValueError(f"--members-mode must be replace or add, not {mode!r}")
     for file in files:
         where = f"{file}: " if len(files) > 1 else ""
         try:

@@ -17,9 +17,10 @@ from aiolosant._forest import Forest
 from aiolosant.client import LosantClient
 from aiolosant.emulator import Emulator, Fault, RequestRecord
 from aiolosant.errors import LosantError
-from aiolosant.groups import ExperienceGroups
+from aiolosant.groups import ExperienceGroups, parts_of
 from aiolosant.models import ExperienceGroup, normal_id
 from aiolosant.reconcile import ChangeOutcome, Plan
+from aiolosant.reconcile.members import resolved
 
 from .console import FAILED, printable, tell_where
 from .migrate_commands import HowToPlan, resolve
@@ -63,6 +64,7 @@ async def run_rehearse(
         latency = await _latency(groups) if pace.latency is None else pace.latency / 1000
         under = None if how.under is None else await resolve(groups, how.under)
         live = await read_all(groups)
+        records = await resolved(parts_of(groups)[0], records)  # the copy has no users, endpoints and devices
     with Emulator(application_id=where.application_id) as emulator:
         emulator.create_groups(_parents_first(live), keep_ids=True)
         rehearsal = _Rehearsal(emulator, concurrency)
@@ -97,7 +99,10 @@ class _Rehearsal:
 
     def _client(self) -> LosantClient:
         return LosantClient(
-            self._emulator.token, application_id=self._emulator.application_id, base_url=self._emulator.url
+            self._emulator.token,
+            application_id=self._emulator.application_id,
+            base_url=self._emulator.url,
+            trust_env=False,  # it is in this very process
         )
 
     async def plan(self, records: Sequence[reconcile.Record], **options: object) -> Plan:

@@ -244,7 +244,7 @@ class _ApplyJob:
             made = await self._transport.call(request, permit.deadline, permit.sent)
             created = Created(made, is_new=True, was_answered=True)
         there, is_new = created.group, created.is_new
-        if own and change.record is not None:
+        if own and is_new and change.record is not None:
             changes = with_own_id(own, change.record.id, there.id)
             if unfulfilled(there, changes):
                 request = self._endpoint.update_request(there.id, changes)

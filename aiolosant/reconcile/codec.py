@@ -110,7 +110,7 @@ def from_cells(cells: Mapping[str, str], *, clears: bool = False) -> tuple[dict[
     fields: dict[str, Any] = {}
     cleared: list[str] = []
     for column, text in cells.items():
-        if not text.strip():
+        if is_empty(column, text):
             if column == "parentId" or (column == "deviceQueryJson" and clears):
                 fields[column] = None  # a root, unlike in a file without the column
             elif clears and column in _CLEARED:
@@ -137,6 +137,11 @@ def from_cells(cells: Mapping[str, str], *, clears: bool = False) -> tuple[dict[
         else:
             fields[column] = cell
     return fields, tuple(cleared)
+
+
+def is_empty(column: str, text: str) -> bool:
+    """Whether a cell is empty: blanks are text where text may be anything, and nothing elsewhere."""
+    return not text if column in ("name", "description") or column.startswith(TAG) else not text.strip()
 
 
 def _tags_of(cell: str) -> Mapping[str, Any]:

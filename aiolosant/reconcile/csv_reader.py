@@ -10,7 +10,7 @@ from typing import IO
 
 import attrs
 
-from .codec import MEMBER_NAMES, from_cells
+from .codec import MEMBER_NAMES, from_cells, is_empty
 from .encoding import NoTextError, text_lines
 from .header import Header, read_header
 from .rows import Row, Rows
@@ -156,7 +156,7 @@ def _row(place: str, header: Header, cells: list[str], options: CsvOptions) -> R
         return Row(place, problem=str(problem))
     originals = dict(zip(header.originals, cells, strict=True))
     originals.pop("", None)
-    empty = () if options.clears else tuple(name for name, cell in named.items() if not cell)
+    empty = () if options.clears else tuple(name for name, cell in named.items() if is_empty(name, cell))
     more = {
         "merges_tags": "groupTags" not in named,
         "cleared_tags": cleared,

@@ -47,7 +47,7 @@ def _split(line: bytes) -> Iterator[str]:
     if hint := encoding_hint(line):
         raise NoTextError(f"not valid CSV{hint}")
     text = line.decode()
-    if "\r" in text[:-2]:  # CR alone ends lines as well
+    if "\r" in text.removesuffix("\n").removesuffix("\r"):  # CR alone ends lines as well
         yield from _LINES.findall(text)
     else:
         yield text

@@ -10,6 +10,7 @@ import csv
 import io
 import logging
 import os
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from .._files import whole_file
+from .._files import lock, whole_file
 from .._http import codec
 from ..errors import PlanError
 from ..identity import ById, MatchBy
@@ -64,8 +65,11 @@ class Journal:
         self._ids_due = 0.0
         self._folder = folder
         self._lines = _Appender(folder / JOURNAL)
+        self._lines.lock(folder)
+        self._run = secrets.token_hex(4)  # its lines are its own, wherever others stand between them
         header = {
             "format": _FORMAT,
+            "run": self._run,
             "version": _VERSION,
             "applicationId": plan.application_id,
             "digest": plan.digest,
@@ -75,6 +79,7 @@ class Journal:
         self._lines.append(msgspec.json.encode(header))
         columns = _columns(plan)
         self._done = _Table(folder / DONE, [*columns, "groupId", "status"])
+        self._told = self._done.column("groupId")
         if (folder / FAILED).exists():  # perhaps it is what is applied
             when = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
             (folder / FAILED).rename(folder / f"failed-{when}.csv")
@@ -94,6 +99,7 @@ class Journal:
         """
         change = self._plan.changes[index]
         line = {
+            "run": self._run,
             "n": index,
             "action": change.action,
             "path": change.path,
@@ -117,7 +123,7 @@ class Journal:
 
     def _write_end(self, index: int, outcome: ChangeOutcome) -> None:
         group, record = outcome.group, outcome.change.record
-        line: dict[str, Any] = {"n": index, "status": outcome.status}
+        line: dict[str, Any] = {"run": self._run, "n": index, "status": outcome.status}
         if group is not None:
             line["group"] = group.to_dict()
         if outcome.error is not None:
@@ -127,7 +133,9 @@ class Journal:
             return
         cells = dict(record.row) if record.row is not None else record_to_cells(record)
         if outcome.ok and group is not None:
-            self._done.write(cells | {"groupId": group.id, "status": outcome.status})
+            if group.id not in self._told:
+                self._told.add(group.id)
+                self._done.write(cells | {"groupId": group.id, "status": outcome.status})
             if record.id is not None and self._ids.get(record.id) != group.id:
                 self._ids[record.id] = group.id
                 if time.monotonic() >= self._ids_due:
@@ -185,6 +193,20 @@ class _Appender:
         if path.read_bytes()[-1:] not in (b"", b"\n"):
             self._file.write(b"\n")  # whoever wrote before was killed in a line
 
+    def lock(self, folder: Path) -> None:
+        """Keep the file to this process, until it is closed or the process ends.
+
+        Raises:
+            PlanError: Another process has it.
+        """
+        try:
+            lock(self._file.fileno())
+        except BlockingIOError:
+            self._file.close()
+            raise PlanError.of(
+                [f"{folder}: another apply is writing there; wait for its end, or choose another folder"]
+            ) from None
+
     def append(self, line: bytes) -> None:
         if self._is_closed:
             with self._open() as file:
@@ -212,6 +234,13 @@ class _Table:
             self._lines.append(header)
         else:
             self._lines = _Appender(path)
+
+        self._path = path
+
+    def column(self, name: str) -> set[str]:
+        """Return what is in a column already."""
+        with self._path.open(encoding="utf-8", newline="") as file:
+            return {row[name] for row in csv.DictReader(file) if row.get(name)}
 
     def write(self, cells: Mapping[str, Any]) -> None:
         self._lines.append(self._row(cells))
@@ -271,36 +300,50 @@ def read_runs(folder: Path) -> list[Run]:
     A line that was cut off tells nothing: what it announces was not sent yet, or the outcome that it tells is unknown.
 
     Raises:
-        PlanError: It is no journal.
+        PlanError: It is no journal, it is damaged, or an apply is still writing to it.
         OSError: It cannot be read.
     """
     runs: list[Run] = []
-    entries: dict[int, Entry] = {}
+    entries: dict[tuple[str, int], Entry] = {}
     for number, line in enumerate(_lines(folder / JOURNAL)):
         if line.get("format") == _FORMAT:
             if line.get("version") != _VERSION:
                 raise PlanError.of([f"{folder / JOURNAL}: of format {line.get('version')}, and {_VERSION} is known"])
-            entries = {}
             runs.append(Run(line["applicationId"], identity_from_object(line["matchBy"]), []))
         elif not runs:
             raise PlanError.of([f"{folder / JOURNAL}: this is no journal of aiolosant (line {number + 1})"])
         elif "action" in line:
-            entries[line["n"]] = entry = _entry(line)
+            entries[line["run"], line["n"]] = entry = _entry(line)
             runs[-1].entries.append(entry)
-        elif (known := entries.get(line["n"])) is not None:
+        elif (known := entries.get((line["run"], line["n"]))) is not None:
             known.status, known.group = line["status"], _group(line.get("group"))
+    if not runs:
+        raise PlanError.of([f"{folder / JOURNAL}: this is no journal of aiolosant"])
     return runs
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    broken = 0
     with path.open("rb") as file:
-        for line in file:
+        try:
+            lock(file.fileno(), shared=True)
+        except BlockingIOError:
+            raise PlanError.of([f"{path}: an apply is still writing to it; wait for its end"]) from None
+        for number, line in enumerate(file, 1):
             try:
                 content = msgspec.json.decode(line)
             except ValueError:
-                continue
+                content = None
             if isinstance(content, dict):
+                # A kill breaks one line off, and the next run begins behind it.
+                if broken > 1 or (broken and content.get("format") != _FORMAT):
+                    raise PlanError.of([f"{path}: {broken} lines before line {number} cannot be read: it is damaged"])
+                broken = 0
                 yield content
+            elif line.strip():
+                broken += 1
+    if broken > 1:
+        raise PlanError.of([f"{path}: the last {broken} lines cannot be read: it is damaged"])
 
 
 def _entry(line: Mapping[str, Any]) -> Entry:

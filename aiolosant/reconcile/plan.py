@@ -87,7 +87,8 @@ class Plan:
                 some = "; ".join(shown_path(change.path) for change in changes[:3])
                 raise UnsafePlanError(
                     f"it would {verb} {len(changes):,} groups{share}, and {option}={limit} allows {allowed:,}: {some}"
-                    f"{'; ...' if len(changes) > 3 else ''}"
+                    f"{'; ...' if len(changes) > 3 else ''}",
+                    option=option,
                 )
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -45,12 +47,25 @@ def write_report(path: Path, plan: Plan, application: str, ended: Sequence[Ended
         ValueError: The name of the file ends in something else.
         OSError: It cannot be written.
     """
-    kinds = {".html": html, ".htm": html, ".md": markdown}
-    if path.suffix.lower() not in kinds:
-        raise ValueError(f"{path}: the name of a report must end in .html or .md")
-    text = kinds[path.suffix.lower()](plan, application, ended)
+    check_name(path)
+    text = (markdown if path.suffix.lower() == ".md" else html)(plan, application, ended)
     with whole_file(path) as file:
         file.write(text.encode())
+
+
+def check_name(path: Path | None) -> None:
+    """Refuse a file that a report cannot be written to.
+
+    Raises:
+        ValueError: Its name ends neither in `.html` nor in `.md`.
+        OSError: Its folder is not there.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in (".html", ".htm", ".md"):
+        raise ValueError(f"{path}: the name of a report must end in .html or .md")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
 
 
 def markdown(plan: Plan, application: str, ended: Sequence[Ended] | None = None) -> str:

@@ -132,6 +132,9 @@ def change_to_object(change: Change) -> dict[str, Any]:
             "_place": record.place,
             "_row": record.row,
             "_mergesTags": record.merges_tags,
+            "_clearedTags": record.cleared_tags,
+            "_membersMode": record.members_mode,
+            "_empty": record.empty,
         }
     return content
 
@@ -167,5 +170,8 @@ def _record_from_object(content: Mapping[str, Any]) -> Record:
         content["_place"],
         merges_tags=content["_mergesTags"],
         keeps_parent="parentId" not in content,
+        cleared_tags=tuple(content["_clearedTags"]),
+        members_mode=content["_membersMode"],
+        empty=tuple(content["_empty"]),
         row=content["_row"],
     )

@@ -13,7 +13,7 @@ import attrs
 from .._forest import Forest
 from ..groups import ExperienceGroups, parts_of
 from ..identity import ById
-from ..models import ExperienceGroup, NewExperienceGroup, comparable, differing, normal_id, unfulfilled
+from ..models import ExperienceGroup, NewExperienceGroup, camel, comparable, differing, normal_id, unfulfilled
 from .change import Change, shown_path
 from .history import History, Known
 from .journal import Run, check_application, read_runs
@@ -150,7 +150,7 @@ class _Undoing:
                     value = getattr(known.first, name)
                     yield name, "" if name == "description" and value is None else value  # Losant takes no null there
             else:
-                self._left(group, f"somebody has changed its {name} since, which is left as it is")
+                self._left(group, f"somebody has changed its {camel(name)} since, which is left as it is")
 
     def _place(self, parent: str | None, whose: str) -> str | None:
         """Return the id of a parent that is there, or comes back; None, which is told, for one that others deleted."""
@@ -171,7 +171,9 @@ class _Undoing:
             if known.first is not None or known.last is None or group is None:
                 continue
             if names := differing(group, known.last):
-                self._left(group, f"it was made, and somebody has changed its {', '.join(names)} since: it is left")
+                self._left(
+                    group, f"it was made, and somebody has changed its {', '.join(map(camel, names))} since: it is left"
+                )
             else:
                 made.add(group_id)
         changes: list[Change] = []

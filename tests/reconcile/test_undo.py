@@ -1,14 +1,8 @@
 """The way back from an apply: by its journal, also after a kill, and past what others have done since."""
 
-import csv
 import json
 import shutil
-import tempfile
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,48 +14,9 @@ from aiolosant.reconcile import read_records
 
 from ..conftest import client_of
 from .records import TAG, Records, carry_out, forests, make_plan, renamed
+from .undoing import WAYS, folder, full_disk, refuse, rows_of, undo, whole
 
 QUICK = RetryPolicy(first_delay=0.001, max_delay=0.002, settle_time=0.01, max_attempts=3, patience=0.05)
-
-
-def whole(emulator: Emulator) -> Counter[str]:
-    """The tree by names, fields, tags and members."""
-    groups = {group["id"]: group for group in emulator.groups()}
-
-    def told(group: dict[str, Any]) -> str:
-        path = [groups[one]["name"] for one in group["ancestorIds"]]
-        members = [sorted(one.lower() for one in group["deviceIds"])]
-        return json.dumps(
-            [path, group["name"], group.get("description") or "", sorted(group["groupTags"].items()), members]
-        )
-
-    return Counter(map(told, groups.values()))
-
-
-@contextmanager
-def folder() -> Iterator[Path]:
-    """A folder of its own for each example."""
-    with tempfile.TemporaryDirectory() as name:
-        yield Path(name)
-
-
-def full_disk(*_: object) -> bytes:
-    raise OSError(28, "No space left on device")
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text().splitlines()))
-
-
-WAYS = ["name", "tag", "tag, one name"]
-
-
-async def undo(losant: LosantClient, where: Path) -> list[str]:
-    """Undo, and return what was left."""
-    plan = await reconcile.undo(losant.experience_groups, where)
-    outcomes = await carry_out(losant, plan)
-    assert [outcome for outcome in outcomes if not outcome.ok] == []
-    return [warning.message for warning in plan.warnings if warning.kind == "undo"]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -174,7 +129,7 @@ async def test_the_results_are_there_when_it_ends(emulator: Emulator, losant: Lo
     emulator.create_groups([{"name": "There"}])
     file = tmp_path / "groups.csv"
     file.write_text("id,parentId,name,description,groupTags.k\n0,,There,,\n1,,Fine,x,y\n2,1,Refused,,\n3,2,Below,,\n")
-    emulator.before_request = lambda request: _refuse(request)
+    emulator.before_request = lambda request: refuse(request)
     plan = await reconcile.plan(losant.experience_groups, read_records(file), match_by=by_name())
     await carry_out(losant, plan, journal=tmp_path / "night")
     emulator.before_request = None
@@ -197,11 +152,6 @@ async def test_the_results_are_there_when_it_ends(emulator: Emulator, losant: Lo
     assert list(again.diff()) == ["+ Fine / Refused", "+ Fine / Refused / Below"]
 
 
-def _refuse(request: RequestRecord) -> None:
-    if b"Refused" in request.body:
-        raise ValueError("not in this house")
-
-
 async def test_a_journal_that_cannot_be_written_stops_before_anything_more_is_sent(
     emulator: Emulator, losant: LosantClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +168,7 @@ async def test_a_journal_that_cannot_be_written_stops_before_anything_more_is_se
     assert len(emulator.groups()) == seen.count("done") < 50
 
 
-async def test_another_application_is_refused(emulator: Emulator, losant: LosantClient, tmp_path: Path) -> None:
+async def test_another_application_isrefused(emulator: Emulator, losant: LosantClient, tmp_path: Path) -> None:
     """A plan, and a journal to go on with or to undo."""
     other = losant.application(emulator.create_application()).experience_groups
     plan = await make_plan(losant, [{"name": "A"}], by_name())
@@ -251,155 +201,3 @@ async def test_a_kept_plan_does_what_was_approved_less_what_others_changed(
     assert stale == ["G1", "G2"]
     assert {outcome.status for outcome in outcomes if outcome.change.action == "delete"} == {"skipped"}
     assert len(emulator.groups()) == 70
-
-
-async def test_names_that_meet_are_told_apart(emulator: Emulator, losant: LosantClient, tmp_path: Path) -> None:
-    """Two deleted groups of one name come back as two, and one that stays keeps what it is."""
-    emulator.create_groups([{"name": "X", "groupTags": {TAG: f"{n}"}, "description": f"{n}"} for n in range(3)])
-    there = whole(emulator)
-    plan = await make_plan(losant, [{"name": "X", "groupTags": {TAG: "2"}}], by_tag(TAG), prune=True)
-    await carry_out(losant, plan, journal=tmp_path)
-    assert await undo(losant, tmp_path) == []
-    assert whole(emulator) == there
-    assert await undo(losant, tmp_path) == []  # once more: they are there again
-    assert whole(emulator) == there
-
-
-async def test_what_others_made_in_its_place_is_left(emulator: Emulator, losant: LosantClient, tmp_path: Path) -> None:
-    """The deleted one comes back beside it."""
-    emulator.create_groups([{"name": "A"}, {"name": "B", "description": "ours"}])
-    await carry_out(losant, await make_plan(losant, [{"name": "A"}], by_name(), prune=True), journal=tmp_path)
-    emulator.create_groups([{"name": "B", "description": "theirs"}])
-    await undo(losant, tmp_path)
-    assert [group.get("description", "") for group in emulator.groups()] == ["", "theirs", "ours"]
-
-
-async def test_what_was_deleted_and_made_again_goes_back(
-    emulator: Emulator, losant: LosantClient, tmp_path: Path
-) -> None:
-    """By two runs of one journal."""
-    emulator.create_groups([{"id": "k", "name": "K"}, {"id": "x", "name": "X"}, {"name": "below", "parentId": "x"}])
-    there = whole(emulator)
-    for records in ([{"name": "K"}], [{"name": "K"}, {"name": "X"}]):
-        await carry_out(losant, await make_plan(losant, records, by_name(), prune=True), journal=tmp_path)
-    assert await undo(losant, tmp_path) == []
-    assert whole(emulator) == there
-
-
-async def test_a_create_that_was_never_sent_is_nobodys(
-    emulator: Emulator, losant: LosantClient, tmp_path: Path
-) -> None:
-    """A colleague makes the same group before: it was only looked up, and is not deleted."""
-    plan = await make_plan(losant, [{"name": "N"}], by_name())
-    emulator.create_groups([{"name": "N"}])
-    await carry_out(losant, plan, journal=tmp_path)
-    assert b'"action"' not in (tmp_path / "journal.jsonl").read_bytes()
-    assert await undo(losant, tmp_path) == []
-    assert [group["name"] for group in emulator.groups()] == ["N"]
-
-
-def forget_outcome(journal: Path) -> None:
-    """Cut the last line off, as a kill does."""
-    lines = (journal / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    assert b'"status"' in lines[-1]
-    (journal / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
-
-
-@pytest.mark.parametrize("then", ["update", "prune", "touch"])
-async def test_a_create_that_was_cut_off_is_known_by_what_came_later(
-    emulator: Emulator, losant: LosantClient, tmp_path: Path, then: str
-) -> None:
-    """By a second run that changes or deletes it; what somebody else has changed is told."""
-    emulator.create_groups([{"name": "K"}])
-    records: Records = [{"name": "K"}, {"name": "X", "description": "1"}]
-    await carry_out(losant, await make_plan(losant, records, by_name()), journal=tmp_path)
-    forget_outcome(tmp_path)
-    made = next(group["id"] for group in emulator.groups() if group["name"] == "X")
-    if then == "touch":
-        emulator.update_group(made, {"description": "theirs"})
-    else:
-        again = records[:1] if then == "prune" else [{"name": "K"}, {"name": "X", "description": "2"}]
-        await carry_out(losant, await make_plan(losant, again, by_name(), prune=True), journal=tmp_path)
-    left = await undo(losant, tmp_path)
-    assert [group["name"] for group in emulator.groups()] == (["K", "X"] if then == "touch" else ["K"])
-    assert bool(left) is (then == "touch")
-
-
-async def test_children_of_a_delete_that_was_resumed_go_back(
-    emulator: Emulator, losant: LosantClient, tmp_path: Path
-) -> None:
-    """The first run deletes the inner group, the second the outer one: each child goes back where it was."""
-    ids = emulator.create_groups(
-        [
-            {"id": "g", "name": "G", "groupTags": {TAG: "g"}},
-            {"id": "p", "name": "P", "parentId": "g", "groupTags": {TAG: "p"}},
-            {"id": "c", "name": "C", "parentId": "p"},
-        ]
-    )
-    there = whole(emulator)
-    for kept in (["g"], []):
-        records = [{"name": name.upper(), "groupTags": {TAG: name}} for name in kept] + [
-            {"name": "new", "groupTags": {TAG: "new"}}
-        ]
-        await carry_out(losant, await make_plan(losant, records, by_tag(TAG), prune=True), journal=tmp_path)
-    assert emulator.groups()[0]["id"] == ids["c"]
-    assert await undo(losant, tmp_path) == []
-    assert whole(emulator) == there
-
-
-async def test_a_group_below_which_others_have_put_one_is_not_deleted(
-    emulator: Emulator, losant: LosantClient, tmp_path: Path
-) -> None:
-    """By an apply it is stale, and by an undo it is left and told."""
-    ids = emulator.create_groups([{"id": "p", "name": "P"}, {"name": "K"}])
-    plan = await make_plan(losant, [{"name": "K"}], by_name(), prune=True)
-    emulator.create_groups([{"name": "theirs", "parentId": ids["p"]}])
-    (outcome,) = await carry_out(losant, plan)
-    assert outcome.status == "stale"
-    assert "somebody has put 1 groups below it" in str(outcome.error)
-    await carry_out(losant, await make_plan(losant, [{"name": "M"}], by_name()), journal=tmp_path)
-    made = next(group["id"] for group in emulator.groups() if group["name"] == "M")
-    emulator.update_group(ids["p"], {"parentId": made})
-    assert len(await undo(losant, tmp_path)) == 1
-    assert [group["name"] for group in emulator.groups()] == ["P", "K", "theirs", "M"]
-
-
-async def test_an_undo_needs_a_journal_of_its_own(emulator: Emulator, losant: LosantClient, tmp_path: Path) -> None:
-    """Otherwise nobody could tell what is to be taken back."""
-    await carry_out(losant, await make_plan(losant, [{"name": "A"}], by_name()), journal=tmp_path)
-    plan = await reconcile.undo(losant.experience_groups, tmp_path)
-    with pytest.raises(PlanError, match="an undo needs a folder of its own"):
-        reconcile.apply(losant.experience_groups, plan, journal=tmp_path)
-    await carry_out(losant, plan, journal=tmp_path / "back")
-    assert emulator.groups() == []
-    assert await undo(losant, tmp_path / "back") == []
-    assert [group["name"] for group in emulator.groups()] == ["A"]
-
-
-async def test_a_mended_file_survives_being_applied(emulator: Emulator, losant: LosantClient, tmp_path: Path) -> None:
-    """In the folder that it is in: nothing of it, of what was done or of the ids is lost."""
-    file = tmp_path / "groups.csv"
-    file.write_text("id,name\n1,Fine\n2,Refused\n")
-    emulator.before_request = _refuse
-    night = tmp_path / "night"
-    for source in (file, night / "failed.csv"):
-        plan = await reconcile.plan(losant.experience_groups, read_records(source), match_by=by_name())
-        await carry_out(losant, plan, journal=night)
-    assert [row["name"] for row in rows_of(night / "failed.csv")] == ["Refused"]
-    assert list(rows_of(night / "failed.csv")[0]) == ["id", "name", "error"]
-    (kept,) = night.glob("failed-*.csv")
-    assert [row["name"] for row in rows_of(kept)] == ["Refused"]
-    assert [row["name"] for row in rows_of(night / "done.csv")] == ["Fine"]
-    assert list(json.loads((night / "ids.json").read_text())) == ["1"]
-
-
-async def test_an_undo_of_an_undo_goes_forward_again(emulator: Emulator, losant: LosantClient, tmp_path: Path) -> None:
-    """Each in a folder of its own."""
-    emulator.create_groups([{"name": "Old", "description": "x"}])
-    plan = await make_plan(losant, [{"name": "New"}], by_name(), prune=True)
-    await carry_out(losant, plan, journal=tmp_path / "1")
-    after = whole(emulator)
-    back = await reconcile.undo(losant.experience_groups, tmp_path / "1")
-    await carry_out(losant, back, journal=tmp_path / "2")
-    assert await undo(losant, tmp_path / "2") == []
-    assert whole(emulator) == after
