@@ -47,7 +47,8 @@ def check(files: Files, match_by: MatchBy = "name", *, read: HowToRead) -> None:
 
     Example: aiolosant check groups.csv --match-by tag:externalId
     """
-    run(lambda: run_check(files, HowToPlan(match_by, read=read)))
+    with Connection().logged():
+        run(lambda: run_check(files, HowToPlan(match_by, read=read)))
 
 
 @talks

@@ -82,7 +82,7 @@ def _names(text: str) -> list[str]:
 
 def _read_mapping(path: Path) -> Mapping:
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Mapping)
+        return msgspec.toml.decode(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), type=Mapping)
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-import msgspec
 
 from .._http import codec
 from ..models import ExperienceGroup
@@ -29,8 +28,11 @@ MEMBER_NAMES = {
 TAG = "groupTags."
 _CLEARED: dict[str, Any] = {"description": "", **dict.fromkeys((*_LISTS, *MEMBER_NAMES, "deviceTags"), ())}
 # What a spreadsheet would take for a formula; with an apostrophe in front it does not.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_GUARDED = re.compile(r"'+[=+\-@\t\r]")
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+# What it would take for a number or a date, and write in another way.
+_NUMBER = re.compile(
+    r"0\d+|\d+(?:[.,]\d+)?[eE]\d+|\d*[.,]\d*0|\d{16,}|\d+[/.:\-]\d+(?:[/.:\-]\d+)*(?:[ T].*)?|\d+[.,]\d+"
+)
 
 
 def to_record(mapping: Mapping[str, Any], place: str = "a record", **more: Any) -> Record:
@@ -115,10 +117,12 @@ def from_cells(cells: Mapping[str, str], *, clears: bool = False) -> tuple[dict[
                 fields[column] = None  # a root, unlike in a file without the column
             elif clears and column in _CLEARED:
                 fields[column] = _CLEARED[column]
+            elif clears and column == "groupTags":
+                fields["groupTags"] = {**fields.get("groupTags", {})}
             elif clears and column.startswith(TAG):
                 cleared.append(column.removeprefix(TAG))
             continue
-        cell = text[1:] if text[0] == "'" and _FORMULA.match(text) else text
+        cell = unguarded(text)
         if column in _LISTS or column == "experienceUserEmails":
             fields[column] = [item.strip() for item in re.split("[;,]", cell) if item.strip()]
         elif column in MEMBER_NAMES:
@@ -139,6 +143,26 @@ def from_cells(cells: Mapping[str, str], *, clears: bool = False) -> tuple[dict[
     return fields, tuple(cleared)
 
 
+def _guarded(cell: str, for_spreadsheet: bool) -> str:  # noqa: FBT001 - within this module
+    return (
+        f"'{cell}" if (cell.startswith("'") and _is_guarded(cell)) or (for_spreadsheet and _needs_guard(cell)) else cell
+    )
+
+
+def unguarded(cell: str) -> str:
+    """Return a cell without the apostrophe that keeps a spreadsheet from understanding it."""
+    return cell[1:] if cell.startswith("'") and _is_guarded(cell) else cell
+
+
+def _is_guarded(cell: str) -> bool:
+    return _needs_guard(cell.lstrip("'"))
+
+
+def _needs_guard(cell: str) -> bool:
+    """Whether a spreadsheet would make something else of a cell: a formula, a number or a date."""
+    return bool(_FORMULA.match(cell) or _NUMBER.fullmatch(cell))
+
+
 def is_empty(column: str, text: str) -> bool:
     """Whether a cell is empty: blanks are text where text may be anything, and nothing elsewhere."""
     return not text if column in ("name", "description") or column.startswith(TAG) else not text.strip()
@@ -146,11 +170,13 @@ def is_empty(column: str, text: str) -> bool:
 
 def _tags_of(cell: str) -> Mapping[str, Any]:
     try:
-        tags = msgspec.json.decode(cell)
-    except ValueError:
-        tags = None
-    if isinstance(tags, dict):
-        return tags
+        pairs = json.loads(cell, object_pairs_hook=list)
+    except (ValueError, RecursionError):
+        pairs = None
+    if isinstance(pairs, list) and all(isinstance(pair, tuple) for pair in pairs):
+        if len(dict(pairs)) == len(pairs):
+            return dict(pairs)
+        raise ValueError(f"groupTags has a key twice: {cell!r}")
     example = '{"region": "eu"}'
     raise ValueError(f"groupTags must be a JSON object such as {example}, or a column {TAG}KEY a tag, not {cell!r}")
 
@@ -171,8 +197,7 @@ def to_cells(row: Mapping[str, Any], *, for_spreadsheet: bool = False) -> dict[s
     cells |= {f"{TAG}{key}": text for key, text in row["groupTags"].items()}
     cells |= {name: ";".join(row[name]) for name in _LISTS}
     cells["deviceTags"] = ";".join(tags)
-    guarded = _FORMULA if for_spreadsheet else _GUARDED
-    return {name: f"'{cell}" if isinstance(cell, str) and guarded.match(cell) else cell for name, cell in cells.items()}
+    return {name: _guarded(cell, for_spreadsheet) if isinstance(cell, str) else cell for name, cell in cells.items()}
 
 
 def record_to_cells(record: Record) -> dict[str, Any]:

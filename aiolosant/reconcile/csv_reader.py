@@ -10,7 +10,7 @@ from typing import IO
 
 import attrs
 
-from .codec import MEMBER_NAMES, from_cells, is_empty
+from .codec import from_cells, is_empty, unguarded
 from .encoding import NoTextError, text_lines
 from .header import Header, read_header
 from .rows import Row, Rows
@@ -60,7 +60,8 @@ def _read_rows(file: IO[bytes], options: CsvOptions) -> Rows:
         try:
             cells = next(reader, None)
         except csv.Error as error:  # what follows a broken quote cannot be told apart
-            yield Row(place, problem=f"not valid CSV: {error}")
+            hint = "; a quote that is opened in this row is not closed" if "unexpected end" in str(error) else ""
+            yield Row(place, problem=f"not valid CSV: {error}{hint}")
             return
         except NoTextError as error:
             yield Row(f"line {lines.number + 1}", problem=str(error))
@@ -103,15 +104,17 @@ def _begin(lines: _Lines, options: CsvOptions) -> tuple[Header, Iterator[list[st
     delimiter = options.delimiter
     try:
         for line in lines:
-            bare = line.strip().strip('"')
-            if bare.lower().startswith("sep=") and len(bare) == 5:  # a spreadsheet's own way to say it
+            bare = line.strip("\r\n").strip('"')
+            if (
+                bare.lower().startswith("sep=") and len(bare) > 4 and bare[4:] == bare[4] * len(bare[4:])
+            ):  # a spreadsheet's
                 delimiter = delimiter or bare[4]
             elif bare.strip(",;\t| "):
                 return _fitting(line, lines, delimiter, options)
     except (csv.Error, NoTextError) as problem:
         text = str(problem) if isinstance(problem, NoTextError) else f"not valid CSV: {problem}"
         raise _BrokenError(f"line {max(1, lines.number + isinstance(problem, NoTextError))}", [text]) from None
-    raise _BrokenError("line 1", ["expected a line with the names of the columns"])
+    raise _BrokenError("the file", ["there is nothing in it, not even a line with the names of the columns"])
 
 
 def _fitting(
@@ -122,7 +125,10 @@ def _fitting(
         line += next(lines, '"')
 
     def header_with(separator: str) -> Header:
-        cells = next(csv.reader(io.StringIO(line, newline=""), delimiter=separator, strict=True))
+        try:
+            cells = next(csv.reader(io.StringIO(line, newline=""), delimiter=separator, strict=True))
+        except csv.Error as problem:  # as of quotes that another separator stands between
+            return Header([], [], [f"not valid CSV: {problem}"])
         return read_header(cells, options.columns, options.levels)
 
     header = header_with(delimiter or ",")
@@ -131,7 +137,7 @@ def _fitting(
         if len(fits) == 1:
             ((delimiter, header),) = fits.items()
             logger.warning("the columns are separated by %s", _OTHERS[delimiter])
-        elif len(header.names) == 1:  # no comma at all: what it looks like with the separator that is there
+        elif len(header.names) <= 1:  # no comma at all: what it looks like with the separator that is there
             separator = max(_OTHERS, key=line.count)
             header = header_with(separator) if separator in line else header
     if header.problems:
@@ -149,7 +155,7 @@ def _row(place: str, header: Header, cells: list[str], options: CsvOptions) -> R
         if not original and name is None and cell.strip():
             return Row(place, problem=f"{cell!r} is in a column without a name")
     named = {name: cell for name, cell in zip(names, cells, strict=True) if name is not None}
-    levels = [named.pop(level) for level in options.levels]
+    levels = [unguarded(named.pop(level)) for level in options.levels]
     try:
         fields, cleared = from_cells(named, clears=options.clears)
     except ValueError as problem:
@@ -158,9 +164,9 @@ def _row(place: str, header: Header, cells: list[str], options: CsvOptions) -> R
     originals.pop("", None)
     empty = () if options.clears else tuple(name for name, cell in named.items() if is_empty(name, cell))
     more = {
-        "merges_tags": "groupTags" not in named,
+        "merges_tags": not named.get("groupTags", "").strip() and not (options.clears and "groupTags" in named),
         "cleared_tags": cleared,
-        "empty": tuple(name for name in empty if name not in MEMBER_NAMES),
+        "empty": empty,
         "row": originals,
     }
     return Row(place, {**fields, "levels": levels} if levels else fields, more=more)
@@ -188,11 +194,12 @@ def _as_tree(rows: Rows, levels: tuple[str, ...]) -> Rows:
             above = path[:depth]
             if above not in ids:
                 ids[above] = _path_id(above)
-                yield Row(row.place, {"id": ids[above], "parentId": ids.get(above[:-1]), "name": above[-1]})
+                implied = {"id": ids[above], "parentId": ids.get(above[:-1]), "name": above[-1]}
+                yield Row(row.place, implied, more={"row": dict(zip(levels, above, strict=False))})
         fields = {name: value for name, value in row.fields.items() if name != "levels"}
         place = {"id": ids[path], "parentId": ids.get(path[:-1]), "name": path[-1]}
         yield Row(row.place, fields | place, more=row.more)
 
 
 def _path_id(path: tuple[str, ...]) -> str:
-    return " / ".join(name.replace("/", "//") for name in path)
+    return "the levels " + " / ".join(name.replace("/", "//") for name in path)

@@ -9,6 +9,7 @@ from typing import IO
 
 BOM = codecs.BOM_UTF8
 _SAMPLE = 4096  # bytes
+_BLOCK = 1 << 16  # bytes
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
@@ -30,36 +31,33 @@ def text_lines(file: IO[bytes]) -> Iterator[str]:
         except UnicodeDecodeError as problem:
             raise NoTextError(f"not valid CSV; as UTF-16 it breaks at byte {problem.start + 1}") from None
         return
-    rest = start.removeprefix(BOM)
-    while rest:
-        *lines, rest = rest.split(b"\n")
-        for line in lines:
-            yield from _split(line + b"\n")
-        more = file.read(_SAMPLE)
-        if not more:
-            break
-        rest += more
-    if rest:
-        yield from _split(rest)
+    held = start.removeprefix(BOM)
+    while held:
+        more = file.read(_BLOCK)
+        # Whole lines, whichever end they have; a CR at the very end may be half of an end.
+        end = max(held.rfind(b"\n"), held.rfind(b"\r", 0, len(held) - 1)) + 1 if more else len(held)
+        yield from _split(held[:end])
+        held = held[end:] + more
 
 
-def _split(line: bytes) -> Iterator[str]:
-    if hint := encoding_hint(line):
-        raise NoTextError(f"not valid CSV{hint}")
-    text = line.decode()
-    if "\r" in text.removesuffix("\n").removesuffix("\r"):  # CR alone ends lines as well
-        yield from _LINES.findall(text)
-    else:
-        yield text
+def _split(lines: bytes) -> Iterator[str]:
+    try:
+        yield from _LINES.findall(lines.decode())
+    except UnicodeDecodeError:
+        for line in re.findall(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", lines):
+            if hint := encoding_hint(line):
+                raise NoTextError(f"not valid CSV{hint}") from None
+            yield line.decode()
 
 
 def _utf_16(start: bytes) -> str | None:
     """Return which UTF-16 a text begins with, marked or not; None for none."""
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    halves = start[::2], start[1::2]
+    header = re.split(rb"\n|\r", start)[0]  # of ASCII letters, whatever follows
+    halves = header[::2], header[1::2]
     for zeros, encoding in ((halves[1], "utf-16-le"), (halves[0], "utf-16-be")):
-        if len(start) > 3 and zeros.count(0) > 0.7 * len(zeros):  # most letters of a header are ASCII
+        if len(header) > 3 and zeros.count(0) > 0.7 * len(zeros):
             return encoding
     return None
 

@@ -52,6 +52,10 @@ def read_header(cells: Sequence[str], columns: Mapping[str, str | None], levels:
     originals = [cell.strip() for cell in cells]
     problems = [f"there is no column {name!r} to rename or leave out" for name in columns if name not in originals]
     problems += [f"there is no column {name!r} for the levels" for name in levels if name not in originals]
+    problems += [f"the level {name!r} is named twice" for name in dict.fromkeys(levels) if list(levels).count(name) > 1]
+    problems += [f"the level {name!r} cannot be renamed or left out as well" for name in levels if name in columns]
+    if levels and (both := [name for name in ("name", "parentId") if name in originals and name not in columns]):
+        problems.append(f"with levels there is no {' and no '.join(both)}: leave that out by --ignore-columns")
     names: list[str | None] = []
     unlike: list[str] = []
     for original in originals:
@@ -66,9 +70,9 @@ def read_header(cells: Sequence[str], columns: Mapping[str, str | None], levels:
             unlike.append(name)
     if unlike:
         told = ", ".join(map(repr, unlike))
-        which = f"column {told}" if len(unlike) == 1 else f"columns {told}"
+        which = f"is no column {told}" if len(unlike) == 1 else f"are no columns {told}"
         problems.append(
-            f"there is no {which}; there are {', '.join(PLAIN_COLUMNS)} and {TAG}KEY: rename by --map OLD=NEW, "
+            f"there {which}; there are {', '.join(PLAIN_COLUMNS)} and {TAG}KEY: rename by --map OLD=NEW, "
             "or leave out by --ignore-columns"
         )
     known = [name for name in names if name is not None]

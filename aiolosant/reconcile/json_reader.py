@@ -9,11 +9,14 @@ from typing import IO, Any
 
 import msgspec
 
+from .codec import TAG
 from .encoding import BOM, encoding_hint
 from .rows import Row, Rows
 
 Columns = Mapping[str, str | None]
 
+_OTHER_FORMAT = "; a document of several lines, or of a list, is read with the format json"
+_UNNAMED = "unnamed "  # begins the id of a group that has none
 _KEY = re.compile(rb'"\s*:')
 
 
@@ -26,12 +29,13 @@ def read_json_lines(file: IO[bytes], columns: Columns) -> Rows:
         place = f"line {number}"
         value, problem = _decoded(text)
         if problem:
-            hint = "; a document of several lines is read with the format json" if number == 1 else ""
-            yield Row(place, problem=problem + hint)
-            if number == 1 and text.strip() in (b"[", b"{"):
+            is_document = number == 1 and text.strip() in (b"[", b"{")
+            yield Row(place, problem=problem + (_OTHER_FORMAT if is_document else ""))
+            if is_document:
                 return  # each further line would be a problem as well
         elif not isinstance(value, dict):
-            yield Row(place, problem=f"expected a JSON object, not {text[:40]!r}")
+            hint = _OTHER_FORMAT if isinstance(value, list) else ""
+            yield Row(place, problem=f"expected a JSON object, not {text[:40].decode(errors='replace').strip()}{hint}")
         else:
             yield from _flattened(place, [value], columns)
 
@@ -39,6 +43,8 @@ def read_json_lines(file: IO[bytes], columns: Columns) -> Rows:
 def read_json_document(file: IO[bytes], columns: Columns) -> Rows:
     """Yield the groups of Losant's list, of an array, or of one group with its children."""
     content = file.read().removeprefix(BOM)
+    if not content.strip():
+        return
     document, problem = _decoded(content)
     if problem:
         first, _, rest = content.strip().partition(b"\n")
@@ -47,12 +53,14 @@ def read_json_document(file: IO[bytes], columns: Columns) -> Rows:
         return
     items = document
     if isinstance(document, dict):
-        items = [document] if "name" in document and "items" not in document else document.get("items")
+        single = [document] if "name" in document else None
+        items = document.get("items", document.get("resources", single))
     if not isinstance(items, list):
         yield Row("the file", problem="expected Losant's list of groups, an object with items")
         return
     total = document.get("totalCount") if isinstance(document, dict) else None
-    if isinstance(total, int) and total > len(items):
+    is_nested = any(isinstance(item, dict) and item.get("children") for item in items)
+    if isinstance(total, int) and total > len(items) and not is_nested:
         yield Row("the file", problem=f"holds {len(items)} of {total} groups; export them all")
     yield from _flattened("items", items, columns)
 
@@ -68,9 +76,13 @@ def read_yaml(file: IO[bytes], columns: Columns) -> Rows:
     except ImportError:
         raise ValueError("YAML needs a package: pip install 'aiolosant[yaml]'") from None
     try:
-        document = yaml.safe_load(file)
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        _refuse_repeated_keys(yaml.compose(content := file.read(), Loader=yaml.SafeLoader))
+        document = yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as problem:
         yield Row("the file", problem=f"not valid YAML: {' '.join(str(problem).split())}")
+        return
+    except RecursionError:
+        yield Row("the file", problem="it is nested deeper than YAML is read here; use JSON")
         return
     items: Any = document
     if isinstance(document, dict):
@@ -85,35 +97,75 @@ def read_yaml(file: IO[bytes], columns: Columns) -> Rows:
     yield from _flattened("resources", items, columns)
 
 
+def _refuse_repeated_keys(node: Any) -> None:
+    """Look through what YAML made of a text, of which it would take the last value without a word.
+
+    Raises:
+        ValueError: A key is there twice in one mapping, or something contains itself.
+    """
+    todo: list[tuple[Any, frozenset[int]]] = [(node, frozenset())]
+    while todo:
+        one, above = todo.pop()
+        if one is None or isinstance(one.value, str):
+            continue
+        if id(one) in above:
+            raise ValueError("something in it contains itself")
+        inner = above | {id(one)}
+        if one.id == "mapping":
+            keys = [key.value for key, _ in one.value if isinstance(key.value, str)]
+            if twice := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+                raise ValueError(f"the key {twice[0]!r} is there twice, in line {one.start_mark.line + 1}")
+            todo += [(value, inner) for _, value in one.value]
+        else:
+            todo += [(value, inner) for value in one.value]
+
+
 def _flattened(place: str, items: Sequence[Any], columns: Columns) -> Iterator[Row]:
     """Yield groups and their nested children, parents first. Not recursive: a tree may be deep."""
     is_line = place.startswith("line")
-    todo = [(place if is_line else f"{place}[{n}]", item, None) for n, item in enumerate(items)][::-1]
+    todo: list[tuple[str, Any, object]] = []
+    todo += [(place if is_line else f"{place}[{n}]", item, None) for n, item in enumerate(items)][::-1]
     while todo:
         where, item, parent_id = todo.pop()
         if not isinstance(item, dict):
             yield Row(where, problem="expected a JSON object")
             continue
-        fields = {
-            new: value
-            for name, value in item.items()
-            if name not in ("children", "exportHash") and (new := columns.get(name, name)) is not None
-        }
-        children = item.get("children") or []
-        if parent_id is not None:
-            if fields.get("parentId") not in (None, parent_id):
-                yield Row(where, problem=f"parentId is {fields['parentId']!r}, and it is nested below {parent_id!r}")
-                continue
-            fields["parentId"] = parent_id
-        if not isinstance(children, list):
+        fields, twice = _renamed(item, columns)
+        if twice:
+            yield Row(where, problem=f"there are two fields {twice!r}")
+            continue
+        children = item.get("children")
+        if children is not None and not isinstance(children, list):
             yield Row(where, problem="children must be a list of groups")
             continue
-        if "children" in item:
+        if parent_id is not None:
+            named = fields.get("parentId")
+            if named not in (None, "") and str(named).lower() != str(parent_id).lower():
+                yield Row(where, problem=f"parentId is {named!r}, and it is nested below {parent_id!r}")
+                continue
+            fields["parentId"] = parent_id
+        if children is not None:
             fields.setdefault("parentId", None)  # nesting says where it is
-            if children:
-                fields.setdefault("id", where)
+        if children and fields.get("id") in (None, ""):
+            fields["id"] = f"{_UNNAMED}{where}"
         yield Row(where, fields)
-        todo += [(f"{where}.children[{n}]", child, fields["id"]) for n, child in enumerate(children)][::-1]
+        todo += [(f"{where}.children[{n}]", child, fields["id"]) for n, child in enumerate(children or ())][::-1]
+
+
+def _renamed(item: Mapping[str, Any], columns: Columns) -> tuple[dict[str, Any], str]:
+    """Return the fields of a group by the API's names, and one that is there twice."""
+    fields: dict[str, Any] = {}
+    for given, value in item.items():
+        name = columns.get(given, given)
+        if name is None or name in ("children", "exportHash"):
+            continue
+        if name.startswith(TAG) and given in columns:  # a field of its own becomes a tag
+            fields["groupTags"] = {**fields.get("groupTags", {}), name.removeprefix(TAG): value}
+            continue
+        if name in fields and given != name:
+            return fields, name
+        fields[name] = value
+    return fields, ""
 
 
 def _decoded(text: bytes) -> tuple[Any, str]:

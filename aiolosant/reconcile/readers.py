@@ -98,6 +98,8 @@ def format_of(path: Path) -> Format:
 def _read(file: IO[bytes], kind: Format, options: CsvOptions) -> list[Record]:
     if kind == "csv":
         return _collect(read_csv(file, options))
+    if unused := [name for name in ("delimiter", "levels") if getattr(options, name)]:
+        raise ValueError(f"{' and '.join(unused)} is for CSV, and this is {kind}")
     readers = {"jsonl": read_json_lines, "json": read_json_document, "yaml": read_yaml}
     return _collect(readers[kind](io.BufferedReader(file) if isinstance(file, io.RawIOBase) else file, options.columns))
 

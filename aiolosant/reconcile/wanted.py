@@ -37,7 +37,11 @@ def own_texts(record: Record) -> dict[str, Any]:
     if record.id is None or not _SPECIFIC.fullmatch(record.id):
         return {}
     held = {name: record.fields[name] for name in _TEXTS if record.fields.get(name)}
-    return {name: value for name, value in held.items() if any(record.id in text for text in texts_of(value))}
+    return {name: value for name, value in held.items() if any(_names(record.id, text) for text in texts_of(value))}
+
+
+def _names(own: str, text: str) -> bool:
+    return re.search(rf"(?<![A-Fa-f0-9]){re.escape(own)}(?![A-Fa-f0-9])", text) is not None
 
 
 def texts_of(value: str | Sequence[DeviceTag] | None) -> list[str]:
@@ -54,11 +58,13 @@ def with_own_id(fields: Mapping[str, Any], own: str | None, group_id: str) -> di
 
 def replaced(value: Any, ids: Mapping[str, str]) -> Any:
     """Return the value of a field with other ids in its texts."""
+    if not ids:
+        return value
+    # All at once, since a new id may be another's old one; and not within a longer one.
+    olds = re.compile("|".join(rf"(?<![A-Fa-f0-9]){re.escape(old)}(?![A-Fa-f0-9])" for old in ids))
 
     def text(one: str) -> str:
-        for old, new in ids.items():
-            one = one.replace(old, new)
-        return one
+        return olds.sub(lambda found: ids[found[0]], one)
 
     if isinstance(value, str):
         return text(value)

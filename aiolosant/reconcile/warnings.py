@@ -14,6 +14,7 @@ from .._http import codec
 from ..identity import ByTag, MatchBy
 from ..models import ExperienceGroup, camel, comparable, normal_id
 from .change import Change, shown
+from .codec import MEMBER_NAMES
 from .record import Record
 
 
@@ -151,7 +152,8 @@ _TELLING = ("experience_user_ids", "experience_endpoint_ids", "device_ids", "dev
 def _value(group: ExperienceGroup, column: str) -> object:
     if column.startswith("groupTags."):
         return group.group_tags.get(column.removeprefix("groupTags."))
-    return getattr(group, codec.FIELDS[column]) if column in codec.FIELDS else None
+    field = MEMBER_NAMES.get(column) or codec.FIELDS.get(column, "")
+    return getattr(group, field, None)
 
 
 def nowhere(creates: Sequence[Change], live: Iterable[ExperienceGroup]) -> Iterator[PlanWarning]:

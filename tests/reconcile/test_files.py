@@ -106,7 +106,7 @@ def test_each_likely_name_is_told_at_once(tmp_path: Path, header: str, told: lis
 def test_columns_that_are_like_none_are_told_together(tmp_path: Path) -> None:
     """With what to do about them; a missing name once, and not once a row."""
     (found,) = problems(tmp_path, "id,name,slug,status,time_zone\n1,AMS1,a,b,c\n")
-    assert "there is no columns 'slug', 'status', 'time_zone'" in found
+    assert "there are no columns 'slug', 'status', 'time_zone'" in found
     assert "--map OLD=NEW" in found
     assert problems(tmp_path, "id,description\na,x\nb,y\n") == [
         "line 1: there is no column 'name', which every group needs"
@@ -308,3 +308,75 @@ def test_a_second_plan_of_what_was_exported_is_empty(tmp_path: Path) -> None:
     other = ExperienceGroup(id=ID, name="A", description="theirs")
     assert compare(records, [other], match_by=by_name()).changes[0].fields == {"description": ""}
     assert reconcile.read_records(tmp_path / "a.jsonl") == records
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'"id";"parentId";"name"\n"a";"";"Acme"\n"b";"a";"Plant 1"\n',
+        b"sep=\t\nid\tparentId\tname\na\t\tAcme\nb\ta\tPlant 1\n",
+        b"sep=;;\nid;parentId;name\na;;Acme\nb;a;Plant 1\n",
+        b"id,parentId,name\ra,,Acme\rb,a,Plant 1",
+        "id,parentId,name\na,,Acme\nb,a,Plant 1\nc,,\u041c\u043e\u0441\u043a\u0432\u0430\n".encode("utf-16-le"),
+    ],
+)
+def test_what_other_programs_quote_and_mark_is_read(tmp_path: Path, content: bytes) -> None:
+    """Quoted headers with another separator, `sep=` of all kinds, lone CRs up to the end."""
+    assert [record.name for record in read(tmp_path, content)][:2] == ["Acme", "Plant 1"]
+
+
+def test_nesting_is_kept_without_ids(tmp_path: Path) -> None:
+    """Null is no id; invented ones do not meet those of another file."""
+    tree = json.dumps([{"id": None, "name": "Acme", "children": [{"id": None, "name": "Plant"}]}])
+    assert list(compare(read(tmp_path, tree, "a.json"), [], match_by=by_name()).diff()) == ["+ Acme", "+ Acme / Plant"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.yaml", "- name: a\n  name: b\n", "the key 'name' is there twice"),
+        ("a.yaml", "- &r\n  name: a\n  children: [*r]\n", "something in it contains itself"),
+        ("a.csv", 'name,groupTags\nA,"{""x"": ""1"", ""x"": ""2""}"\n', "groupTags has a key twice"),
+        ("a.csv", 'name\n"A\n', "a quote that is opened in this row is not closed"),
+        ("a.jsonl", '[{"name": "a"}]\n', "is read with the format json"),
+    ],
+)
+def test_what_would_be_lost_without_a_word_is_told(tmp_path: Path, name: str, content: str, problem: str) -> None:
+    """Keys that are there twice, and what cannot be understood."""
+    assert problem in problems(tmp_path, content, name)[0]
+
+
+def test_an_empty_cell_of_all_tags_leaves_or_clears_them(tmp_path: Path) -> None:
+    """Beside a column for one of them, it leaves the others."""
+    group = ExperienceGroup(id=ID, name="A", group_tags={"x": "0", "y": "2"})
+    content = "name,groupTags,groupTags.x\nA,,1\n"
+    assert list(compare(read(tmp_path, content), [group], match_by=by_name()).diff()) == ["~ A: groupTags ~x: 0 -> 1"]
+    cleared = read(tmp_path, "name,groupTags\nA,\n", empty="clear")
+    assert list(compare(cleared, [group], match_by=by_name()).diff()) == ["~ A: groupTags -x=0 -y=2"]
+
+
+@pytest.mark.parametrize(
+    ("header", "levels", "options", "problem"),
+    [
+        ("K,O,name", ("K", "O"), {}, "with levels there is no name"),
+        ("K,O", ("K", "K"), {}, "the level 'K' is named twice"),
+        ("K,O", ("K", "O"), {"columns": {"K": "name"}}, "the level 'K' cannot be renamed or left out as well"),
+    ],
+)
+def test_levels_that_contradict_the_columns_are_refused(
+    tmp_path: Path, header: str, levels: tuple[str, ...], options: dict[str, Any], problem: str
+) -> None:
+    """Before anything is read."""
+    assert any(problem in one for one in problems(tmp_path, f"{header}\na,b,c\n", levels=levels, **options))
+
+
+def test_numbers_survive_a_spreadsheet(tmp_path: Path) -> None:
+    """Leading zeros, exponents, dates: an apostrophe keeps them as text."""
+    texts = ["0012", "1e5", "1.50", "2026-01-02", "12:30", "1,5", "123456789012345678", "12", "a"]
+    path = tmp_path / "a.csv"
+    with RecordWriter(path, for_spreadsheet=True) as writer:
+        for text in texts:
+            writer.write(ExperienceGroup(id=ID, name=text))
+    rows = path.read_text(encoding="utf-8-sig").splitlines()[1:]
+    assert [row.split(",", 2)[2].startswith(("'", "\"'")) for row in rows] == [*[True] * 7, False, False]
+    assert [record.name for record in read_records(path)] == texts

@@ -101,7 +101,7 @@ def test_losants_own_list_is_read(tmp_path: Path) -> None:
         ("a.csv", b"name,color\na,b\n", ["line 1: there is no column 'color'"]),
         ("a.csv", b"name;colour\na;b\n", ["line 1: there is no column 'colour'"]),
         ("a.csv", b"name,name\na,b\n", ["line 1: there are two columns 'name'"]),
-        ("a.csv", b"", ["line 1: expected a line with the names of the columns"]),
+        ("a.csv", b"", ["the file: there is nothing in it, not even a line with the names of the columns"]),
         ("a.csv", b"name,id\na\n\nb,1,2\n", ["line 4: expected 2 cells, got 3: '2' is beyond the header"]),
         ("a.csv", b"name,deviceTags\na,b\n", ["line 2: deviceTags must be key=value"]),
         ("a.csv", b"name,deviceIds\na,1;2\n", ["line 2: deviceIds[0] must be 24 hex digits, not '1'"]),

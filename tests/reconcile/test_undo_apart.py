@@ -170,7 +170,7 @@ async def test_two_applies_do_not_write_one_journal(emulator: Emulator, losant: 
     """The second is refused, and so is an undo, as long as the first is at it."""
     emulator.latency = 0.01
     plan = await make_plan(losant, [{"name": f"{n}"} for n in range(20)], by_name())
-    run = reconcile.apply(losant.experience_groups, plan, concurrency=1, journal=tmp_path)
+    run = aiter(reconcile.apply(losant.experience_groups, plan, concurrency=1, journal=tmp_path))
     await anext(run)
     with pytest.raises(PlanError, match="apply is still writing to it"):
         reconcile.apply(losant.experience_groups, plan, journal=tmp_path)
