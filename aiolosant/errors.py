@@ -40,8 +40,8 @@ class LosantError(Exception):
             `RetryPolicy.patience`, or no token came.
     """
 
-    advice = ""
-    ends_batch = False
+    advice: str = ""
+    ends_batch: bool = False
     report: Any = None
 
     def __init__(self, message: str, *, method: str | None = None, path: str | None = None, attempts: int = 0) -> None:
@@ -49,7 +49,7 @@ class LosantError(Exception):
         self.message = message
         self.method = method
         self.path = path
-        self.attempts = attempts
+        self.attempts: int = attempts
 
     def locate(self, method: str | None, path: str | None, attempts: int) -> None:
         """Say which request it was about, and how often that was sent."""
@@ -100,7 +100,7 @@ class ApiError(LosantError):
         self.retry_after = retry_after
         self.status = status
         self.type = type
-        self.args = (status, type, message, method, path)
+        self.args: tuple[Any, ...] = (status, type, message, method, path)
 
     def __str__(self) -> str:
         return f"{self.status} {self.type}: {super().__str__()}" if self.type else f"{self.status}: {super().__str__()}"
@@ -240,7 +240,7 @@ class PlanError(LosantError, ValueError):
 
     def __init__(self, message: str, problems: Iterable[str] = (), **where: Any) -> None:
         super().__init__(message, **where)
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)
 
     @classmethod
     def of(cls, problems: Iterable[str]) -> Self:

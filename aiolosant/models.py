@@ -31,8 +31,14 @@ class FrozenDict(dict[str, str]):
     def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
         raise TypeError("the tags of a group cannot be changed in place")
 
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    update = setdefault = pop = popitem = clear = _refuse
+    __setitem__: Any = _refuse
+    __delitem__: Any = _refuse
+    __ior__: Any = _refuse
+    update: Any = _refuse
+    setdefault: Any = _refuse
+    pop: Any = _refuse
+    popitem: Any = _refuse
+    clear: Any = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]  # dict has no hash because it can change
         return hash(frozenset(self.items()))

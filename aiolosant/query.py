@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import attrs
 
@@ -85,7 +85,7 @@ class _Field:
     def __ne__(self, value: object) -> Query:  # type: ignore[override]  # as above
         return self._test("$ne", self._checked(value))
 
-    __hash__ = None  # type: ignore[assignment]  # what has no equality has no hash
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # what has no equality has no hash
 
     def __gt__(self, value: Any) -> Query:
         return self._test("$gt", self._checked(value))
@@ -205,7 +205,7 @@ class Tag:
     def __ne__(self, value: object) -> Query:  # type: ignore[override]  # as above
         return Query({"groupTags": {"$ne": {self._key: _tag_text(value)}}})
 
-    __hash__ = None  # type: ignore[assignment]  # what has no equality has no hash
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # what has no equality has no hash
 
     def in_(self, *values: str) -> Query:
         """It is one of these, 100 at the most."""

@@ -37,6 +37,7 @@ class Looks(Protocol):
 
     async def find_anew(self, key: Hashable, *, gather: float = 0) -> Found:
         """Return what a new query finds."""
+        ...
 
 
 class Found(Protocol):
@@ -45,10 +46,12 @@ class Found(Protocol):
     @property
     def groups(self) -> Sequence[ExperienceGroup]:
         """The groups, oldest first."""
+        ...
 
     @property
     def asked(self) -> float:
         """When they were asked for, on the event loop's clock."""
+        ...
 
 
 @attrs.frozen

@@ -27,7 +27,7 @@ class KeyLock(asyncio.Lock):
         self.group: ExperienceGroup | None = None
         self._group_since = -math.inf
         self._doubt_until = -math.inf
-        self.waiting = 0
+        self.waiting: int = 0
 
     async def take(self, permit: Permit) -> float:
         """Wait until nobody else in this client creates the group; `release` lets others have it.

@@ -77,8 +77,8 @@ class Permit:
     """
 
     def __init__(self, permits: asyncio.Semaphore, timeout: float, *, patient: bool = True) -> None:
-        self.deadline = Deadline(timeout, patient=patient)
-        self.sent = Sent()
+        self.deadline: Deadline = Deadline(timeout, patient=patient)
+        self.sent: Sent = Sent()
         self.unsettled = False
         self._permits = permits
         self._held = True
@@ -120,9 +120,11 @@ class Job(Protocol[O_co]):
 
     async def do(self, item: Item, permit: Permit) -> O_co:
         """Do the work, and return the outcome. A LosantError is the item's own; any other error ends the batch."""
+        ...
 
     def gave_up(self, item: Item, error: BaseException, status: GaveUp) -> O_co:
         """Return the outcome of an item whose `do` raised an error or never ran."""
+        ...
 
     def report(self) -> Any:
         """Return what is to be the `report` of an error that ends the batch."""
@@ -159,7 +161,7 @@ class Workers(Generic[O]):
         ordered: bool = False,
     ) -> None:
         self.job = job
-        self.over = False
+        self.over: bool = False
         self._items: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
         self._transport = transport
         self._ordered = ordered

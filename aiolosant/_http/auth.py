@@ -80,7 +80,7 @@ class Auth:
             self.known: Secret | None = None if callable(token) else _checked(token)
         finally:
             del token  # what shows tracebacks may show locals
-        self.renewals = 0
+        self.renewals: int = 0
         self._question: _Question | None = None
         self._closed = False
 

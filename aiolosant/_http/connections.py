@@ -66,8 +66,8 @@ class Connections:
         self, session: aiohttp.ClientSession | None, base_url: str, *, trust_env: bool, user_agent: str | None = None
     ) -> None:
         self.date: str | None = None
-        self.date_seen = 0.0
-        self.server_name = ""
+        self.date_seen: float = 0.0
+        self.server_name: str = ""
         own = f"aiolosant/{VERSION}"
         self.user_agent = f"{user_agent} {own}" if user_agent else own
         self._callers = session

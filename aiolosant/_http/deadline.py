@@ -29,9 +29,9 @@ class Deadline:
 
     def __init__(self, timeout: float, *, patient: bool = False) -> None:
         self.patient = patient
-        self.expired = False
+        self.expired: bool = False
         self._timeout = timeout
-        self.at = asyncio.get_running_loop().time() + timeout
+        self.at: float = asyncio.get_running_loop().time() + timeout
 
     def left(self) -> float:
         """Return the seconds that are left; 0 or less if there are none."""
@@ -49,8 +49,9 @@ class Deadline:
             awaitable: What to wait for.
             what: What that is, for the error to say.
         """
+        scope = asyncio.timeout(self.left())
         try:
-            async with asyncio.timeout(self.left()) as scope:
+            async with scope:
                 return await awaitable
         except TimeoutError:
             if not scope.expired():  # what was waited for has a timeout of its own

@@ -34,7 +34,7 @@ class GroupsEndpoint:
     def __init__(self, transport: Transport, application_id: str) -> None:
         self.transport = transport
         self.application_id = application_id
-        self.path = f"/applications/{application_id}/experience/groups"
+        self.path: str = f"/applications/{application_id}/experience/groups"
 
     async def fetch_page(
         self, params: Params, query: Mapping[str, Any], number: int, per_page: int

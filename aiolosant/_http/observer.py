@@ -34,11 +34,11 @@ class Observer:
 
     def __init__(self, on_event: Callable[[Event], object] | None = None) -> None:
         self._on_event = on_event
-        self.is_listened_to = on_event is not None
+        self.is_listened_to: bool = on_event is not None
         self.attempts = 0
         self.refused = 0
         self.unknown = 0
-        self.settled = 0
+        self.settled: int = 0
         self._renewals = 0
 
     def attempt_ended(

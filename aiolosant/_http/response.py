@@ -127,7 +127,7 @@ def seconds_asked_for(message: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def classify_failure(error: LosantError, *, sent: bool, transient: bool, stale: bool = False) -> Response[T]:
+def classify_failure(error: LosantError, *, sent: bool, transient: bool, stale: bool = False) -> Response[Any]:
     """Say what an attempt without a response proves.
 
     Args:

@@ -210,7 +210,7 @@ class Slot:
 
     def __init__(self, throttle: Throttle, deadline: Deadline, *, urgent: bool, background: bool) -> None:
         self.refused: bool | None = None
-        self.down = False
+        self.down: bool = False
         self._throttle = throttle
         self._deadline = deadline
         self._urgent = urgent

@@ -22,6 +22,7 @@ class ListResponse(Protocol):
     @property
     def items(self) -> Sequence[dict[str, Any]]:
         """What is listed."""
+        ...
 
     @property
     def page(self) -> int | None:

@@ -22,7 +22,7 @@ from .migrate_app import add_to
 from .options import Application, Concurrency, Json, Query, Yes
 from .read_commands import run_export, run_list, run_tree
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,  # it takes `:KEY:` for the name of a picture
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,10 +33,10 @@ app = typer.Typer(
 class Sort(StrEnum):
     """What a list can be sorted by."""
 
-    name = "name"
-    id = "id"
-    creation_date = "creationDate"
-    last_updated = "lastUpdated"
+    NAME = "name"
+    ID = "id"
+    CREATION_DATE = "creationDate"
+    LAST_UPDATED = "lastUpdated"
 
 
 def _print_version(wanted: bool) -> None:
@@ -75,7 +75,7 @@ def demo(
 def list_groups(
     filter: Annotated[str, typer.Option(help="Glob for the name, such as 'my*group'.")] = "",  # noqa: A002 - its name
     query: Query = None,
-    sort: Annotated[Sort, typer.Option(help="Field to sort by.")] = Sort.name,
+    sort: Annotated[Sort, typer.Option(help="Field to sort by.")] = Sort.NAME,
     desc: Annotated[bool, typer.Option("--desc", help="Greatest first.")] = False,
     limit: Annotated[int | None, typer.Option(min=0, help="Print this many at most.", show_default=False)] = None,
     application: Application = None,

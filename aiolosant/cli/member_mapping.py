@@ -67,7 +67,7 @@ class Mapped:
     """
 
     def __init__(self, ids: Mapping[str, str], labels: Mapping[str, str] | None = None) -> None:
-        self.ids = {old.lower(): new for old, new in ids.items()}
+        self.ids: dict[str, str] = {old.lower(): new for old, new in ids.items()}
         self._labels = labels or {}
         self.missing: dict[str, str] = {}
 

@@ -267,8 +267,9 @@ def reads(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of `HowToRead`, and the `HowToRead` as its keyword argument `read`."""
 
     def call(arguments: dict[str, Any]) -> None:
-        given = {name: arguments.pop(name) for name in _READING}
-        command(read=HowToRead(**given | {"map": tuple(given["map"])}), **arguments)
+        given: dict[str, Any] = {name: arguments.pop(name) for name in _READING}
+        given["map"] = tuple(given["map"])
+        command(read=HowToRead(**given), **arguments)
 
     return _with_options(command, "read", _READING, call)
 

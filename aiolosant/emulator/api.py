@@ -18,7 +18,7 @@ from .schemas import ID, ApiProblem, NoJsonError, read_body, validation
 from .state import State
 from .store import TreeError
 
-logger = logging.getLogger("aiolosant.emulator")
+logger: logging.Logger = logging.getLogger("aiolosant.emulator")
 
 _EVERYTHING = ("all.Application", "all.Organization", "all.User")
 

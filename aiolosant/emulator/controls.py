@@ -65,18 +65,18 @@ class Controls:
         resets: How often `reset` or `restore` was called; what was still to be written before the last of them is not.
     """
 
-    latency = Setting(0.0)
-    rate_limit = Setting(None, may_be_none=True, least=0.001)
-    retry_after = Setting(None, may_be_none=True)
-    lateness = Setting(0.5)
-    before_request = Hook()
+    latency: Setting = Setting(0.0)
+    rate_limit: Setting = Setting(None, may_be_none=True, least=0.001)
+    retry_after: Setting = Setting(None, may_be_none=True)
+    lateness: Setting = Setting(0.5)
+    before_request: Hook = Hook()
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self.faults = Faults()
+        self.faults: Faults = Faults()
         self.requests: list[RequestRecord] = []
-        self.peak_in_flight = 0
-        self.resets = 0
+        self.peak_in_flight: int = 0
+        self.resets: int = 0
 
     # Whom it serves.
 

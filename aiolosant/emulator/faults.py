@@ -87,7 +87,7 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self.withdrawals = 0
+        self.withdrawals: int = 0
         self._lock = threading.Lock()
         self._script: list[_Scripted] = []
         self._chances: dict[Fault, float] = {}

@@ -30,7 +30,7 @@ class LateLists:
 
     def __init__(self, database: sqlite3.Connection, seconds: float) -> None:
         self.seconds = seconds
-        self.moment = now()
+        self.moment: int = now()
         self._original = database
         self._copy = open_database(None)
         self._store = Store(self._copy, iter(()))

@@ -150,10 +150,10 @@ def _page(call: Call, kind: Kind, conditions: Iterable[Condition], *, filtered: 
     )
     page: dict[str, Any] = {}
     items = members
-    if isinstance(wanted, PagedParameters):
-        start = wanted.page * wanted.per_page
-        items = members[start : start + wanted.per_page]
-        page = {"page": wanted.page, "perPage": wanted.per_page}
+    if isinstance(paging := call.parameters, PagedParameters):
+        start = paging.page * paging.per_page
+        items = members[start : start + paging.per_page]
+        page = {"page": paging.page, "perPage": paging.per_page}
     return {
         "_type": kind,
         "items": [_written(call, kind, item) for item in items],

@@ -40,7 +40,7 @@ class Condition:
 
     def __init__(self, sql: str, *values: Any) -> None:
         self.sql = sql
-        self.values = list(values)
+        self.values: list[Any] = list(values)
 
     def negated(self) -> Condition:
         """Return the opposite."""

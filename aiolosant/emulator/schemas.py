@@ -22,6 +22,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Text = Annotated[str, Meta(max_length=1024)]
 # The schema says only that it is an address (`format: email`).
 Email = Annotated[str, Meta(max_length=1024, pattern=r"^[^@\s]+@[^@\s]+\Z")]
+Password = Annotated[str, Meta(min_length=8, max_length=2048)]
 Description = Annotated[str, Meta(max_length=32767)]
 
 
@@ -64,7 +65,7 @@ class GroupPatch(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 class GroupPost(GroupPatch, kw_only=True):
     """The body of a create: an update that must have a name."""
 
-    name: Name
+    name: Name  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]  # required here
 
 
 class UserPatch(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -82,8 +83,8 @@ class UserPatch(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 class UserPost(UserPatch, kw_only=True):
     """The body of a create of a user."""
 
-    email: Email
-    password: Annotated[str, Meta(min_length=8, max_length=2048)]
+    email: Email  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]  # required here
+    password: Password  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]  # as above
 
 
 class Reply(msgspec.Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
@@ -115,8 +116,8 @@ class EndpointPatch(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 class EndpointPost(EndpointPatch, kw_only=True):
     """The body of a create of an endpoint."""
 
-    route: Annotated[str, Meta(min_length=1, max_length=1024)]
-    method: Literal["delete", "get", "options", "patch", "post", "put"]
+    route: Annotated[str, Meta(min_length=1, max_length=1024)]  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]  # required here
+    method: Literal["delete", "get", "options", "patch", "post", "put"]  # pyright: ignore[reportGeneralTypeIssues, reportIncompatibleVariableOverride]  # required here
 
 
 def read_body(shape: type[msgspec.Struct], body: bytes) -> dict[str, Any]:

@@ -52,18 +52,18 @@ class State:
         self._closed = False
         self._late_lists: LateLists | None = None
         self._ids = Ids(seed)
-        self.accounts = Accounts(self._db, self._ids)
-        self.groups = Store(self._db, self._ids)
-        self.members = Members(self._db, self._ids)
+        self.accounts: Accounts = Accounts(self._db, self._ids)
+        self.groups: Store = Store(self._db, self._ids)
+        self.members: Members = Members(self._db, self._ids)
         known = self.accounts.main("application")
         if seed is not None and known is not None:
             self._db.close()
             raise ValueError("seed is for a new emulator; the ids of a file that is there are what they are")
-        self.application_id = self.accounts.create_application(application_id or known)
+        self.application_id: str = self.accounts.create_application(application_id or known)
         self.accounts.set_main("application", self.application_id)
         made = secrets.token_urlsafe(32) if seed is None else Random(seed).randbytes(24).hex()  # noqa: S311 - of a test
         before = self.accounts.main("token")
-        self.token = token or before or made
+        self.token: str = token or before or made
         if before is not None and before != self.token:  # rotated: the file's own is good no more
             self.accounts.remove_token(before)
         self._accept_main_token()

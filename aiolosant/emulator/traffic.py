@@ -17,7 +17,7 @@ from .faults import Fault
 from .operation import ApiRequest, error_response
 from .responses import CUT, break_off, cut, http_error_response, json_response, preflight_response
 
-logger = logging.getLogger("aiolosant.emulator")
+logger: logging.Logger = logging.getLogger("aiolosant.emulator")
 
 _LOG_LENGTH = 200_000
 # Seconds between two looks at whether a client still waits for an answer that never comes.

@@ -9,7 +9,6 @@ async for outcome in reconcile.apply(groups, plan, concurrency=32):
 
 from .apply import Applying, apply
 from .change import Change, ChangeOutcome, Difference
-from .make_plan import plan
 from .plan import Plan
 from .planner import compare
 from .readers import read_records
@@ -17,6 +16,9 @@ from .record import Record
 from .undo import undo
 from .warnings import PlanWarning
 from .writers import RecordWriter
+
+# The last of these imports, or type checkers take `plan` for the module of that name.
+from .make_plan import plan  # isort: skip
 
 __all__ = [
     "Applying",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._http import codec
-from ..models import ExperienceGroup
+from ..models import ExperienceGroup, NewExperienceGroup
 from .record import Record
 
 # What the server alone sets, and what shapes an answer (`_type`, `_links` and their kin), is read over.
@@ -58,7 +58,7 @@ def to_record(mapping: Mapping[str, Any], place: str = "a record", **more: Any) 
             if isinstance(value, int) and not isinstance(value, bool):  # as programs write them
                 ids[name] = str(value)
             elif value is None or (name == "parentId" and value == "") or (isinstance(value, str) and value):
-                ids[name] = value or None
+                ids[name] = str(value) if value else None
             else:
                 problems.append(f"{name} must be text and not empty, not {value!r}")
         elif name == "description" and value is None:
@@ -77,11 +77,12 @@ def to_record(mapping: Mapping[str, Any], place: str = "a record", **more: Any) 
             more["members_mode"] = value or "replace"
         elif name not in READ_OVER and not str(name).startswith("_"):
             given[name] = value  # unknown, which is told with all other problems
+    group: NewExperienceGroup | None = None
     try:
         group = codec.new_group(given)
     except ValueError as problem:
         problems.append(str(problem))
-    if problems:
+    if problems or group is None:
         raise ValueError(f"{place}: {'; '.join(problems)}")
     fields = {codec.FIELDS[name]: getattr(group, codec.FIELDS[name]) for name in given}
     more |= {"members": members, "keeps_parent": "parentId" not in mapping, "group": group}

@@ -15,7 +15,7 @@ from .encoding import NoTextError, text_lines
 from .header import Header, read_header
 from .rows import Row, Rows
 
-logger = logging.getLogger("aiolosant")
+logger: logging.Logger = logging.getLogger("aiolosant")
 
 _OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 

@@ -30,7 +30,7 @@ from .codec import columns_for, record_to_cells
 from .plan import Plan
 from .saved import identity_from_object, identity_to_object
 
-logger = logging.getLogger("aiolosant")
+logger: logging.Logger = logging.getLogger("aiolosant")
 
 JOURNAL, DONE, FAILED, IDS = "journal.jsonl", "done.csv", "failed.csv", "ids.json"
 _FORMAT = "aiolosant journal"

@@ -39,7 +39,7 @@ class Schedule:
     """
 
     def __init__(self, changes: Sequence[Change]) -> None:
-        self.left = len(changes)
+        self.left: int = len(changes)
         self._ready: list[tuple[int, int]] = []  # a heap
         self._changes = changes
         self._missing = [0] * len(changes)
