@@ -44,7 +44,7 @@ def test_the_night_goes_as_it_is_told(served: Served, customers: Path) -> None:
     )
     before = served.paths()
     codes = {"check": 0, "plan": 3, "rehearse": 0, "apply": 0, "undo": 0}
-    for command in "".join(blocks("migrations.md", "console")).splitlines():
+    for command in "".join(blocks("migrations.md", "console")[1:]).splitlines():
         _, program, name, *arguments = shlex.split(command)
         assert program == "aiolosant"
         dry = "--dry-run" in arguments
@@ -59,7 +59,7 @@ def test_the_night_goes_as_it_is_told(served: Served, customers: Path) -> None:
 
 async def test_the_program_runs(losant: LosantClient, customers: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It migrates, tells each difference, and takes all back."""
-    (program,) = blocks("migrations.md", "python")
+    *_, program = blocks("migrations.md", "python")
     names: dict[str, Any] = {}
     exec(program, names)  # noqa: S102 - our own page
     await names["migrate"](losant, str(customers))

@@ -16,12 +16,15 @@ from .served import Served
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-ALL_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-# By what each defines, so that the README can be put in another order.
+PAGES = {
+    name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("guide", "service", "migrations")
+}
+ALL_BLOCKS = re.findall(r"```python\n(.*?)```", "\n".join([README, *PAGES.values()]), re.DOTALL)
+# By what each defines, so that they can be put in another order.
 BLOCKS = {re.findall(r"^async def (\w+)", block, re.MULTILINE)[0]: block for block in ALL_BLOCKS}
 
 # Each command of the session, and what it prints.
-(_CONSOLE,) = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+_CONSOLE, *_ = re.findall(r"```console\n(.*?)```", PAGES["migrations"], re.DOTALL)
 SESSION = [tuple(part.split("\n", 1)) for part in _CONSOLE.split("$ ")[1:]]
 
 
@@ -55,9 +58,9 @@ async def test_the_migration_runs(
     file = tmp_path / "customers.csv"
     file.write_text(dict(SESSION)["cat customers.csv"])
     names: dict[str, Any] = {"__name__": "readme"}
-    exec(BLOCKS["migrate"], names)  # noqa: S102 - our own README
+    exec(BLOCKS["import_file"], names)  # noqa: S102 - our own README
     for _ in range(2):
-        await names["migrate"](str(file))
+        await names["import_file"](str(file))
     assert capsys.readouterr().out == "2 to create, 0 unchanged\n2 unchanged\n"
 
 
@@ -122,17 +125,46 @@ async def test_the_rest_of_the_api_is_reached(emulator: Emulator, losant: Losant
     assert await names["devices"](losant, emulator.application_id) == {pump: "Pump"}
 
 
-async def test_the_users_test_runs(emulator: Emulator, losant: LosantClient) -> None:
-    """The test that users are shown passes, with what the fixtures give it."""
+async def test_the_first_lines_run(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They create, and list what they created."""
+    set_environment(emulator, monkeypatch)
     names: dict[str, Any] = {}
-    exec(BLOCKS["test_a_lost_answer"], names)  # noqa: S102 - our own README
-    await names["test_a_lost_answer"](emulator, losant)
+    exec(BLOCKS["list_groups"], names)  # noqa: S102 - our own README
+    await names["create_groups"](["Plant 1", "Plant 2"])
+    await names["list_groups"]()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["created", "created"]
+    assert "Plant 1 {'key': 'Plant 1'}" in lines[2]
+
+
+def test_the_service_of_fastapi_runs(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two sign-ups of one customer are one group; what is out of reach is a 503."""
+    testclient = pytest.importorskip("fastapi.testclient")
+    set_environment(emulator, monkeypatch)
+    monkeypatch.setenv("LOSANT_SETTLE_TIME", "0.05")
+    names: dict[str, Any] = {}
+    exec(compile(BLOCKS["lifespan"].replace("from __future__", "#"), "service", "exec"), names)  # noqa: S102 - our own page
+    with testclient.TestClient(names["api"]) as client:
+        answers = [client.post("/customers", json={"company": "Acme", "customer": "7"}) for _ in range(2)]
+        assert {answer.json()["group"] for answer in answers} == {group["id"] for group in emulator.groups()}
+        emulator.revoke_token(emulator.token)
+        assert client.post("/customers", json={"company": "B", "customer": "8"}).status_code == 503
 
 
 def test_every_block_is_run_here() -> None:
     """A new block needs a new test."""
-    tested = {"losant", "migrate", "create_tenants", "rename_and_tidy", "one_group", "european_customers", "devices"}
-    tested.add("test_a_lost_answer")
+    tested = {
+        "losant",
+        "import_file",
+        "create_tenants",
+        "rename_and_tidy",
+        "one_group",
+        "european_customers",
+        "devices",
+    }
+    tested |= {"list_groups", "lifespan", "migrate"}  # the last in test_docs_migrations.py
     assert set(BLOCKS) == tested
     assert len(BLOCKS) == len(ALL_BLOCKS)
 
