@@ -1,3 +1,3 @@
 """The version, known without looking at the package's metadata, which a copy of the package may lack."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

@@ -217,8 +217,8 @@ class ExperienceGroups(GroupReads):
         """Create many groups, some at a time; yields an `Outcome` for each.
 
         Args:
-            groups: What to create, pulled as it is needed: `NewExperienceGroup`s, or mappings of the API's shape. A
-                mapping that is no valid group is its own failed outcome.
+            groups: What to create, pulled as it is needed: each a `NewExperienceGroup`, or a mapping of the API's
+                shape. A mapping that is no valid group is its own failed outcome.
             concurrency: How many to have under way at a time, 1 or more.
             ordered: Whether to yield in the order of the input instead of as they complete.
             unique_by: What there must be one of, `by_name()` or `by_tag(key)`. Then the same input can be run again and

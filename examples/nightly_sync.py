@@ -1,0 +1,40 @@
+"""Every night the customers of another system become groups: new ones are made, changed ones updated, none deleted.
+
+LOSANT_API_TOKEN=... LOSANT_APPLICATION_ID=... python examples/nightly_sync.py customers.json
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from aiolosant import LosantClient, by_tag, reconcile
+
+
+def as_record(customer: dict[str, Any]) -> dict[str, Any]:
+    """Return a customer of the other system as a group should be."""
+    return {
+        "name": customer["company"],
+        "description": customer.get("city", ""),
+        "groupTags": {"customerId": str(customer["id"])},
+    }
+
+
+async def sync(customers: list[dict[str, Any]]) -> int:
+    """Make it so; return how many changes did not go well."""
+    async with LosantClient.from_env() as losant:
+        groups = losant.experience_groups
+        plan = await reconcile.plan(groups, map(as_record, customers), match_by=by_tag("customerId"))
+        plan.check(max_changes="20%")  # a broken export must not touch everything
+        failed = 0
+        async for outcome in reconcile.apply(groups, plan, concurrency=16):
+            if not outcome.ok:
+                failed += 1
+                print(outcome.status, outcome.change, outcome.error, file=sys.stderr)
+        print(plan.summary())
+        return failed
+
+
+if __name__ == "__main__":
+    sys.exit(min(1, asyncio.run(sync(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))))
