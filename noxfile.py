@@ -2,7 +2,7 @@
 
 import nox
 
-nox.options.sessions = ["lint", "types", "tests", "docs", "wheel"]
+nox.options.sessions = ["lint", "types", "public_types", "tests", "docs", "wheel"]
 nox.options.error_on_missing_interpreters = False
 
 
@@ -20,6 +20,13 @@ def types(session: nox.Session) -> None:
     session.install("--editable", ".[dev]")
     session.run("mypy")
     session.run("pyright")
+
+
+@nox.session
+def public_types(session: nox.Session) -> None:
+    """Check that the types of all that is public are known, as users have it: installed, away from the source tree."""
+    session.install(".[cli]", "pyright[nodejs]")
+    session.chdir(session.create_tmp())
     session.run("pyright", "--verifytypes", "aiolosant", "--ignoreexternal")
 
 
