@@ -28,13 +28,25 @@ BELOW = {
     "pytest_plugin": {"front", "emulator"},
     "cli": {"base", "_http", "_paging", "_batch", "front", "reconcile", "emulator"},
 }
-BASE = {"_addresses", "_files", "_version", "errors", "events", "models", "query", "identity", "_validation", "_forest"}
+BASE = {
+    "_addresses",
+    "_files",
+    "_version",
+    "errors",
+    "events",
+    "models",
+    "query",
+    "identity",
+    "_validation",
+    "_forest",
+    "_tree",
+}
 # What decides does no I/O, so that its tests need none either.
 PURE = {
-    *("errors", "events", "models", "query", "identity", "_validation", "_forest"),
+    *("errors", "events", "models", "query", "identity", "_validation", "_forest", "_tree"),
     *("_http.request", "_http.response", "_http.retry", "_http.pace", "_http.codec", "_batch.outcome"),
     *("reconcile.change", "reconcile.record", "reconcile.planner", "reconcile.schedule", "reconcile.codec"),
-    *("reconcile.plan", "reconcile.warnings"),
+    *("reconcile.plan", "reconcile.warnings", "reconcile.deleting", "reconcile.history", "reconcile.wanted"),
     *("emulator.query_sql", "emulator.query_fields", "emulator.store", "emulator.members", "emulator.schemas"),
     *("emulator.parameters", "emulator.faults", "emulator.routes", "emulator.api", "emulator.admin"),
     *("emulator.controls", "emulator.group_calls", "emulator.member_calls", "emulator.late_lists"),

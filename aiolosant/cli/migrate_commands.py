@@ -9,14 +9,15 @@ import attrs
 import typer
 
 from aiolosant import reconcile
-from aiolosant._forest import Forest
+from aiolosant._tree import GroupTree
 from aiolosant._validation import is_id
 from aiolosant.client import LosantClient
 from aiolosant.errors import PlanError, UnsafePlanError
 from aiolosant.groups import ExperienceGroups
-from aiolosant.identity import ById, ByTag, MatchBy, by_id, by_name, by_tag
-from aiolosant.models import ExperienceGroup, normal_id
-from aiolosant.reconcile import Change, Plan, Record
+from aiolosant.identity import ByTag, MatchBy, by_id, by_name, by_tag
+from aiolosant.models import ExperienceGroup
+from aiolosant.reconcile import Plan, Record
+from aiolosant.reconcile.deleting import plan_deletes
 from aiolosant.reconcile.journal import check_application
 from aiolosant.reconcile.report import check_name as check_report_name
 from aiolosant.reconcile.saved import is_plan
@@ -209,7 +210,8 @@ async def run_delete(
         where = await tell_where(losant)
         groups = losant.experience_groups
         found = [group.id.lower() async for group in groups.list(filter=name_filter, query=condition, per_page=1000)]
-        plan = _deleting(await read_all(groups), found, subtree=subtree, application_id=where.application_id)
+        tree = GroupTree(await read_all(groups))
+        plan = plan_deletes(tree, found, subtree=subtree, application_id=where.application_id)
         if not plan.changes:
             typer.echo("aiolosant: no group is found; nothing was deleted", err=True)
         if dry_run or not plan.changes:
@@ -218,27 +220,6 @@ async def run_delete(
         typer.echo(plan.summary(), err=apply.as_json)
         ask_about_deletes(plan, where, yes=yes)
         return await carry_out(groups, plan, where, apply)
-
-
-def _deleting(live: Sequence[ExperienceGroup], found: Sequence[str], *, subtree: bool, application_id: str) -> Plan:
-    """Return the plan that deletes what was found, and with `subtree` all below it."""
-    by_id_ = {group.id.lower(): group for group in live}
-    forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in by_id_.items()})
-    doomed = {group_id for group_id in found if group_id in by_id_}
-    order = []
-    for group_id in forest.parents_first():
-        if subtree and normal_id(by_id_[group_id].parent_id) in doomed:
-            doomed.add(group_id)
-        if group_id in doomed:
-            order.append(group_id)
-    changes: list[Change] = []
-    for group_id in reversed(order):
-        path = tuple(by_id_[step].name for step in forest.path(group_id))
-        orphans = tuple(child for child in forest.children(group_id) if child not in doomed)
-        group = by_id_[group_id]
-        changes.append(Change("delete", path, group.id, {}, current=group, old_path=path, orphans=orphans))
-    left = len(live) - len(changes)
-    return Plan(tuple(changes), left, ById(), live=len(live), application_id=application_id)
 
 
 async def _plan(losant: LosantClient, records: Sequence[Record], identity: MatchBy, how: HowToPlan) -> Plan:
@@ -259,10 +240,8 @@ async def resolve(groups: ExperienceGroups, text: str) -> str:
     """
     if is_id(text):
         return text.lower()
-    live = {group.id.lower(): group for group in await read_all(groups)}
-    forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in live.items()})
-    wanted = _path_text([text])
-    found = [one for one in live if _path_text([live[step].name for step in forest.path(one)]) == wanted]
+    tree, wanted = GroupTree(await read_all(groups)), _path_text([text])
+    found = [group_id for group_id in tree.by_id if _path_text(tree.path(group_id)) == wanted]
     if len(found) != 1:
         count = "no group" if not found else f"{len(found)} groups ({', '.join(found[:5])})"
         raise ValueError(f"there is {count} of the path {text!r}; write it as 'Customer / Site', or give the id")

@@ -13,12 +13,12 @@ import attrs
 import typer
 
 from aiolosant import reconcile
-from aiolosant._forest import Forest
+from aiolosant._tree import GroupTree
 from aiolosant.client import LosantClient
 from aiolosant.emulator import Emulator, Fault, RequestRecord
 from aiolosant.errors import LosantError
 from aiolosant.groups import ExperienceGroups, parts_of
-from aiolosant.models import ExperienceGroup, normal_id
+from aiolosant.models import ExperienceGroup
 from aiolosant.reconcile import ChangeOutcome, Plan
 from aiolosant.reconcile.members import resolved
 
@@ -64,9 +64,10 @@ async def run_rehearse(
         latency = await _latency(groups) if pace.latency is None else pace.latency / 1000
         under = None if how.under is None else await resolve(groups, how.under)
         live = await read_all(groups)
+        tree = GroupTree(live)
         records = await resolved(parts_of(groups)[0], records)  # the copy has no users, endpoints and devices
     with Emulator(application_id=where.application_id) as emulator:
-        emulator.create_groups(_parents_first(live), keep_ids=True)
+        emulator.create_groups(map(tree.by_id.__getitem__, tree.parents_first()), keep_ids=True)
         rehearsal = _Rehearsal(emulator, concurrency)
         plan = await rehearsal.plan(records, match_by=identity, prune=how.prune, under=under)
         show_plan(plan, as_json=False, everything=everything)
@@ -169,12 +170,6 @@ async def _latency(groups: ExperienceGroups) -> float:
         await groups.list(per_page=1).first()
         seconds.append(time.monotonic() - began)
     return statistics.median(seconds)
-
-
-def _parents_first(live: Sequence[ExperienceGroup]) -> list[ExperienceGroup]:
-    by_id = {group.id.lower(): group for group in live}
-    forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in by_id.items()})
-    return [by_id[group_id] for group_id in forest.parents_first()]
 
 
 def _tell(

@@ -16,10 +16,12 @@ from typing import Any
 import attrs
 
 from .._forest import Forest
+from .._tree import GroupTree
 from ..errors import PlanError
 from ..identity import ById, ByTag, MatchBy, without_id
 from ..models import ExperienceGroup, comparable, normal_id
 from .change import Change
+from .deleting import delete_of
 from .plan import Plan
 from .record import Record
 from .wanted import differing_fields
@@ -90,7 +92,8 @@ class _Comparison:
         self, records: Sequence[Record], live: Sequence[ExperienceGroup], match_by: MatchBy, under: str | None
     ) -> None:
         self.records = records
-        self.all_live = {group.id.lower(): group for group in live}
+        self.tree = GroupTree(live)
+        self.all_live = self.tree.by_id
         self.top = normal_id(under)
         self.live = self._below(self.top)
         self.match_by = match_by
@@ -110,13 +113,7 @@ class _Comparison:
             return self.all_live
         if top not in self.all_live:
             raise PlanError.of([f"under: there is no live group {top}"])
-        forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.all_live.items()})
-        below, todo = {}, list(forest.children(top))
-        while todo:
-            group_id = todo.pop()
-            below[group_id] = self.all_live[group_id]
-            todo += forest.children(group_id)
-        return below
+        return self.tree.below(top)
 
     def link(self) -> None:
         """Find each record's parent."""
@@ -232,10 +229,9 @@ class _Comparison:
         """The creates and updates, parents first, and how many groups need neither."""
         changes: list[Change] = []
         records = {node: self.records[n] for n, node in self.nodes.items()}
-        before = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.all_live.items()})
         paths: dict[Node | None, tuple[str, ...]] = {}
         if self.top is not None:
-            paths[self.top] = self._live_path(before, self.top)
+            paths[self.top] = self.tree.path(self.top)
         created: dict[Node | None, int] = {}
         settled: dict[Node | None, int] = {}  # the last change that must come first for a node to be where it stays
         for node in Forest(self.final).parents_first():
@@ -262,7 +258,7 @@ class _Comparison:
                 current=group,
                 merges_tags=record.merges_tags and not record.cleared_tags,
                 record=record,
-                old_path=None if group is None else self._live_path(before, group.id.lower()),
+                old_path=None if group is None else self.tree.path(group.id.lower()),
                 parent_record_id=self.records[parent].id if moves and isinstance(parent, int) else None,
                 adopted=isinstance(node, str) and self.wanted.get(node) in self.adopted,
             )
@@ -275,22 +271,19 @@ class _Comparison:
 
     def deletes(self) -> list[Change]:
         """The deletes of what no record wants, children first."""
-        forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.live.items()})
-        above_all = Forest({group_id: normal_id(group.parent_id) for group_id, group in self.all_live.items()})
         final = Forest(self.final)
         staying = {self.final[node] for n, node in self.nodes.items() if self.records[n].keeps_parent}
         named = {*self.named, *(parent for parent in staying if isinstance(parent, str))}
         kept = {*self.wanted, *(above for group_id in named for above in final.path(group_id))}
         keys: dict[Hashable, list[ExperienceGroup]] = defaultdict(list)
         doomed: dict[str, Change] = {}
-        for group_id in forest.parents_first():
-            group = self.live[group_id]
-            key = self.identity.key_of(group)
-            if group_id in kept or key is None:
+        for group_id in self.tree.parents_first():
+            group = self.live.get(group_id)
+            key = None if group is None else self.identity.key_of(group)
+            if group is None or group_id in kept or key is None:
                 continue
             keys[key].append(group)
-            path = self._live_path(above_all, group_id)
-            doomed[group_id] = Change("delete", path, group.id, {}, current=group, old_path=path)
+            doomed[group_id] = delete_of(self.tree, group_id)
         for key, groups in keys.items():
             if len(groups) > 1 and not isinstance(self.match_by, ById):
                 self.problems.append(f"prune: {len(groups)} live groups have the {self._describe(key)}: {_ids(groups)}")
@@ -324,9 +317,6 @@ class _Comparison:
         yield from empty_cells(
             (self.records[n], self.live[node]) for n, node in self.nodes.items() if isinstance(node, str)
         )
-
-    def _live_path(self, forest: Forest[str], group_id: str) -> tuple[str, ...]:
-        return tuple(self.all_live[step].name for step in forest.path(group_id))
 
     def _record_key(self, n: int) -> Hashable | None:
         """What a record's live group would be known by."""

@@ -11,10 +11,12 @@ from typing import Any
 import attrs
 
 from .._forest import Forest
+from .._tree import GroupTree
 from ..groups import ExperienceGroups, parts_of
 from ..identity import ById
 from ..models import ExperienceGroup, NewExperienceGroup, camel, comparable, differing, normal_id, unfulfilled
 from .change import Change, shown_path
+from .deleting import delete_of
 from .history import History, Known
 from .journal import Run, check_application, read_runs
 from .make_plan import ReadAll, read_all_groups
@@ -73,8 +75,8 @@ class _Undoing:
 
     def __init__(self, runs: Sequence[Run], live: Sequence[ExperienceGroup]) -> None:
         self.warnings: list[PlanWarning] = []
-        self._live = {group.id.lower(): group for group in live}
-        self._forest = Forest({group_id: normal_id(group.parent_id) for group_id, group in self._live.items()})
+        self._tree = GroupTree(live)
+        self._live = self._tree.by_id
         self._history = History(runs, self._live)
         self._again: dict[str, str] = {}  # the live id of each deleted group that is there again
         self._returning: set[str] = set()
@@ -131,7 +133,7 @@ class _Undoing:
         group_id, history = group.id.lower(), self._history
         origin, expected = history.origin[group_id], history.parent.get(group_id, history.origin[group_id])
         now, moves, parent = normal_id(group.parent_id), False, None
-        where = shown_path([self._live[step].name for step in self._forest.path(group_id)])
+        where = shown_path(self._tree.path(group_id))
         if origin not in (expected, now):
             if now != expected:
                 self._left(group, "somebody has moved it since, which is left as it is")
@@ -177,15 +179,14 @@ class _Undoing:
             else:
                 made.add(group_id)
         changes: list[Change] = []
-        for group_id in reversed([one for one in self._forest.parents_first() if one in made]):
+        for group_id in reversed([one for one in self._tree.parents_first() if one in made]):
             group = self._live[group_id]
-            below = (child for child in self._forest.children(group_id) if moved.get(child, group_id) == group_id)
+            below = (child for child in self._tree.children(group_id) if moved.get(child, group_id) == group_id)
             if any(child not in made for child in below):
                 self._left(group, "it was made, and there is a group of somebody else's below: it is left")
                 made.discard(group_id)
                 continue
-            path = tuple(self._live[step].name for step in self._forest.path(group_id))
-            changes.append(Change("delete", path, group.id, {}, current=group, old_path=path))
+            changes.append(delete_of(self._tree, group_id))
         return changes
 
     def _left(self, group: ExperienceGroup, why: str) -> None:
