@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -16,7 +17,7 @@ from aiolosant._http import codec
 from aiolosant.client import retry_from_env
 from aiolosant.errors import LosantError
 from aiolosant.groups import ExperienceGroups
-from aiolosant.reconcile import ChangeOutcome, Plan, apply
+from aiolosant.reconcile import Applying, ChangeOutcome, Plan, apply
 from aiolosant.reconcile.report import Ended, write_report
 
 from .console import FAILED, INTERRUPTED, Ticker, Where, drop_output, printable, progress, settling_on_interrupt
@@ -51,59 +52,83 @@ async def carry_out(groups: ExperienceGroups, plan: Plan, where: Where, how: How
         OSError: The results cannot be written.
         LosantError: What would fail every change, after what was sent has been told of.
     """
-    tally, why, fatal = _Tally(as_json=how.as_json), "", None
+    tally = _Tally(as_json=how.as_json)
     with progress() as bars, settling_on_interrupt():
         bar = bars.add_task("applying", total=len(plan.changes))
         ticker = Ticker("applied", len(plan.changes))
         outcomes = apply(groups, plan, concurrency=how.concurrency, journal=how.results)
-        walk = aiter(outcomes)
-        try:
-            async for outcome in walk:
-                tally.add(outcome)
-                bars.advance(bar)
-                ticker.tick(len(tally.ended))
-        except asyncio.CancelledError:
-            why = "interrupted"
-        except BrokenPipeError:
-            drop_output()
-            why = "nobody reads the output any more"
-        except OSError as error:  # a full disk, be it of the output or of the results
-            drop_output()
-            why = str(error)
-        except LosantError as error:
-            fatal = error
-        if why:
-            tally.stopping = True
-            typer.echo(f"aiolosant: {why}; stopping", err=True)
-        while True:
-            try:
-                await outcomes.aclose()
-                async for outcome in walk:  # what has settled since
-                    tally.add(outcome)
-                break
-            except asyncio.CancelledError:
-                why = "interrupted"
-            except OSError as error:
-                why = why or str(error)
-            except LosantError as error:
-                fatal = error
+
+        def add(outcome: ChangeOutcome) -> None:
+            tally.add(outcome)
+            bars.advance(bar)
+            ticker.tick(len(tally.ended))
+
+        ending = await _drain(outcomes, add, tally)
     tally.sum_up()
-    if why == "interrupted" and tally.unknown:
+    if ending.interrupted and tally.unknown:
         typer.echo(f"aiolosant: waiting for what may still land of {tally.unknown:,}", err=True)
         await asyncio.sleep(retry_from_env().settle_time)  # so that the next run sees it
     if how.report is not None:
         write_report(how.report, plan, where.label, tally.ended)
         typer.echo(f"aiolosant: {how.report} has the plan and what became of it", err=True)
-    if left := len(plan.changes) - tally.well:
+    left = len(plan.changes) - tally.well
+    if left:
         way = "plan anew" if tally.stale and tally.stale == left else f"to go on: {_again()}"
         typer.echo(f"aiolosant: {left:,} of {len(plan.changes):,} not done; {way}", err=True)
     if how.results is not None and tally.ended:
         typer.echo(f"aiolosant: to take it back: aiolosant undo {shlex.quote(str(how.results))}", err=True)
-    if fatal is not None:
-        raise fatal
-    if why == "interrupted":
+    if ending.fatal is not None:
+        raise ending.fatal
+    if ending.interrupted:
         return INTERRUPTED
     return FAILED if left else 0
+
+
+@attrs.define
+class _Ending:
+    """How a run ended.
+
+    Attributes:
+        interrupted: Whether somebody asked for its end.
+        fatal: What would have failed every change; the last of several.
+    """
+
+    interrupted: bool = False
+    fatal: LosantError | None = None
+
+
+async def _drain(outcomes: Applying, add: Callable[[ChangeOutcome], None], tally: _Tally) -> _Ending:
+    """Take all outcomes, those too that settle after an interruption, a full disk or a fatal error."""
+    ending, walk, why = _Ending(), aiter(outcomes), ""
+    try:
+        async for outcome in walk:
+            add(outcome)
+    except asyncio.CancelledError:
+        ending.interrupted, why = True, "interrupted"
+    except BrokenPipeError:
+        drop_output()
+        why = "nobody reads the output any more"
+    except OSError as error:  # a full disk, be it of the output or of the results
+        drop_output()
+        why = str(error)
+    except LosantError as error:
+        ending.fatal = error
+    if why:
+        tally.stopping = True
+        typer.echo(f"aiolosant: {why}; stopping", err=True)
+    while True:
+        try:
+            await outcomes.aclose()
+            async for outcome in walk:  # what has settled since
+                tally.add(outcome)
+        except asyncio.CancelledError:
+            ending.interrupted = True
+        except OSError:  # told already; what it kept from being written is told by the counts
+            continue
+        except LosantError as error:
+            ending.fatal = error
+        else:
+            return ending
 
 
 class _Tally:

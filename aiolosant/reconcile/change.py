@@ -109,8 +109,8 @@ class Change:
             text += f" (what is below moves up: {self.moved_up:,})"
         if self.action != "update" or self.current is None:
             return text
-        parts = ", ".join(_parts(self))
-        return f"{text}{', ' if self.adopted else ': '}{parts}" if parts else text
+        said = ", ".join(parts(self))
+        return f"{text}{', ' if self.adopted else ': '}{said}" if said else text
 
 
 def shown(text: str) -> str:
@@ -139,15 +139,19 @@ def members_changed(old: Sequence[str] | None, new: Sequence[str] | None) -> str
     return " ".join(f"{sign}{count:,}" for sign, count in counts if count)
 
 
-def _parts(change: Change) -> Iterator[str]:
-    """What an update changes, field by field, in words."""
+def parts(change: Change) -> Iterator[str]:
+    """Yield what a change sets, field by field, in words."""
     tags = []
     for difference in change.differences():
         name, old, new = difference.field, difference.old, difference.new
         if name.startswith("groupTags."):
             tags.append(tag_changed(name.removeprefix("groupTags."), old, new))
         elif name == "parentId":
-            yield _move(change)
+            if change.current is not None:
+                yield _move(change)
+        elif change.current is None:
+            if name != "name":
+                yield f"{name}: {shown_value(new)}"
         elif name in _MEMBERS:
             yield f"{name} {members_changed(old, new) or 'in another order'}"
         else:

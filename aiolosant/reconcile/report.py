@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from .._files import whole_file
-from .change import Change, ChangeOutcome, shown_path, shown_value
+from .change import Change, ChangeOutcome, parts, shown_path
 from .plan import Plan
 from .report_html import PAGE
 
@@ -81,7 +81,7 @@ def markdown(plan: Plan, application: str, ended: Sequence[Ended] | None = None)
         outcome = outcomes.get(id(change))
         became = "" if outcome is None else f"{outcome.status}{f': {outcome.error}' if outcome.error else ''}"
         place = change.record.place if change.record is not None else ""
-        cells = (_WORDS[change.action], shown_path(change.path), "; ".join(_differences(change)), place, became)
+        cells = (_WORDS[change.action], shown_path(change.path), "; ".join(_rows(change)), place, became)
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
     if len(plan.changes) > _MOST_ROWS:
         lines += ["", f"... and {len(plan.changes) - _MOST_ROWS:,} more"]
@@ -98,21 +98,13 @@ def _counted(ended: Sequence[Ended]) -> str:
     return ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items())) or "nothing"
 
 
-def _differences(change: Change) -> Iterator[str]:
-    """What a change sets, in words."""
+def _rows(change: Change) -> Iterator[str]:
+    """What a change sets, in words, a row each."""
     if change.adopted:
         yield "adopted"
-    for one in change.differences():
-        if change.action == "create":
-            if one.field not in ("name", "parentId"):
-                yield f"{one.field}: {shown_value(one.new)}"
-        elif one.field == "parentId":
-            old, new = ((path or ())[:-1] for path in (change.old_path, change.path))
-            yield f"moves from {shown_path(old) or 'the root'} to {shown_path(new) or 'the root'}"
-        else:
-            yield f"{one.field}: {shown_value(one.old)} → {shown_value(one.new)}"
+    yield from parts(change)
     if change.moved_up:
-        yield f"{change.moved_up:,} below move up"
+        yield f"what is below moves up: {change.moved_up:,}"
 
 
 @attrs.define
@@ -180,7 +172,7 @@ def _line(name: str, node: _Node, outcomes: dict[int, ChangeOutcome]) -> str:
     if outcome is not None:
         error = f": {escape(str(outcome.error))}" if outcome.error else ""
         text += f" <em class='{outcome.status}'>{outcome.status}{error}</em>"
-    rows = "".join(f"<div class='field'>{escape(row)}</div>" for row in _differences(change))
+    rows = "".join(f"<div class='field'>{escape(row)}</div>" for row in _rows(change))
     return text + rows
 
 

@@ -60,7 +60,7 @@ def look_alikes(creates: Sequence[Change], live: Iterable[ExperienceGroup], matc
             if group.name != name:
                 same = "which differs only in case, blanks or Unicode form: correct the file, or rename the group"
             elif isinstance(match_by, ByTag):
-                same = f"which has no tag {match_by.tag!r} of its own: --adopt-by name takes it instead"
+                same = f"which has no tag {match_by.tag!r}: adopt=by_name() (--adopt-by name) takes it instead"
                 if match_by.tag in group.group_tags:
                     same = f"whose tag {match_by.tag!r} is {group.group_tags[match_by.tag]!r}"
             else:
@@ -128,7 +128,9 @@ def ids_of_live_groups(records: Sequence[tuple[Record, str | None]], live: Conta
         count = "a record carries the id of a live group and is"
         if len(lost) > 1:
             count = f"{len(lost):,} records carry the ids of live groups and are"
-        message = f"{count} not taken for it: if the file is an export of this application, say --match-by id"
+        message = (
+            f"{count} not taken for it: if the file is an export of this application, match by_id() (--match-by id)"
+        )
         yield PlanWarning("ids", message, lost[0].place, tuple(record.id for record in lost if record.id))
 
 
@@ -141,7 +143,7 @@ def empty_cells(records: Iterable[tuple[Record, ExperienceGroup]]) -> Iterator[P
                 places[column].append(record.place)
     for column, found in places.items():
         groups = "a live group has a value" if len(found) == 1 else f"{len(found):,} live groups have values"
-        message = f"{column} is empty where {groups}, which will stay: --empty clear clears it"
+        message = f"{column} is empty where {groups}, which will stay: empty='clear' (--empty clear) clears it"
         yield PlanWarning("empty", message, found[0])
 
 
