@@ -156,14 +156,8 @@ class ExperienceGroups(GroupReads):
             TypeError: An argument is of a wrong type.
             ValueError: An id is not 24 hex digits, or the group would have more than 1,000 members of a kind.
         """
-        wishes = member_wishes(
-            {
-                "experience_user_ids": experience_user_ids,
-                "experience_endpoint_ids": experience_endpoint_ids,
-                "device_ids": device_ids,
-            },
-            present=True,
-        )
+        members = _members(experience_user_ids, experience_endpoint_ids, device_ids)
+        wishes = member_wishes(members, present=True)
         return await self._editors.edit(self._endpoint, check_id("group_id", group_id), wishes)
 
     async def remove_members(
@@ -178,14 +172,8 @@ class ExperienceGroups(GroupReads):
 
         It reads, writes, looks again, and raises as `add_members` does; what is not in the group is fine.
         """
-        wishes = member_wishes(
-            {
-                "experience_user_ids": experience_user_ids,
-                "experience_endpoint_ids": experience_endpoint_ids,
-                "device_ids": device_ids,
-            },
-            present=False,
-        )
+        members = _members(experience_user_ids, experience_endpoint_ids, device_ids)
+        wishes = member_wishes(members, present=False)
         return await self._editors.edit(self._endpoint, check_id("group_id", group_id), wishes)
 
     async def add_tags(self, group_id: str, tags: Mapping[str, str]) -> ExperienceGroup:
@@ -283,6 +271,10 @@ class ExperienceGroups(GroupReads):
         check_batch("group_ids", group_ids, concurrency, ordered=ordered)
         job = DeleteMany(self._endpoint)
         return Batch(Workers(group_ids, job, concurrency=concurrency, transport=self._transport, ordered=ordered))
+
+
+def _members(users: Iterable[str], endpoints: Iterable[str], devices: Iterable[str]) -> dict[str, Iterable[str]]:
+    return {"experience_user_ids": users, "experience_endpoint_ids": endpoints, "device_ids": devices}
 
 
 def parts_of(groups: object) -> tuple[GroupsEndpoint, KeyLocks]:

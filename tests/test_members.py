@@ -331,7 +331,8 @@ async def test_a_write_that_was_left_on_the_wire_is_waited_for(emulator: Emulato
         adding.cancel()
         await asyncio.wait({adding})
         await groups.remove_members(group, experience_user_ids=[user(1)])
-        await asyncio.sleep(0.1)
+        while emulator.late_writes:
+            await asyncio.sleep(0.001)
     assert users_of(emulator) == set()
 
 
@@ -370,7 +371,7 @@ async def test_news_that_has_become_old_is_not_written_on(emulator: Emulator, gr
         counting = asyncio.create_task(groups.list().count())
         while not emulator.requests:
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0.03)
+        emulator.latency = 0.3  # so that the group is read after the refusal of the list, which is under way
         editing = asyncio.create_task(groups.add_members(group, device_ids=[user(1)]))
         while len(emulator.requests) < 2 or not emulator.requests[1].status:
             await asyncio.sleep(0.001)

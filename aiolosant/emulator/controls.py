@@ -62,6 +62,7 @@ class Controls:
         requests: What it was asked, oldest first; of more than 200,000 the latest half.
         peak_in_flight: The most requests that were under way at a time.
         faults: Decides which request meets which fault; `inject` and `inject_random` tell it.
+        late_writes: How many writes of a `Fault.LATE_WRITE` are still to land.
         resets: How often `reset` or `restore` was called; what was still to be written before the last of them is not.
     """
 
@@ -77,6 +78,7 @@ class Controls:
         self.requests: list[RequestRecord] = []
         self.peak_in_flight: int = 0
         self.resets: int = 0
+        self.late_writes: int = 0
 
     # Whom it serves.
 

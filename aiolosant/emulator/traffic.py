@@ -112,6 +112,7 @@ class Traffic:
             await self._keep_silent(request)
         elif fault is Fault.LATE_WRITE:
             loop, resets = asyncio.get_running_loop(), self._controls.resets
+            self._controls.late_writes += 1
             loop.call_later(self._controls.lateness, self._write_late, asked, resets)
         elif fault is not Fault.CUT_BEFORE_WRITE:
             response = json_response(request, self._api.answer(asked))
@@ -125,6 +126,7 @@ class Traffic:
     def _write_late(self, asked: ApiRequest, resets: int) -> None:
         if self._controls.resets == resets:  # else it is another test's by now
             self._api.answer(asked)
+        self._controls.late_writes -= 1
 
     async def _keep_silent(self, request: web.BaseRequest) -> None:
         """Wait until the faults are withdrawn, or the client has gone."""
