@@ -154,3 +154,17 @@ def test_a_pause_of_a_second_is_believed_in_steps_once_the_rate_is_known() -> No
     assert held[0] < held[1] < held[2] <= 1.0
     pace.pause(20.0, 2.0)
     assert pace.delay(20.0) == pytest.approx(2.0)
+
+
+def test_a_wave_of_which_nothing_was_taken_says_nothing_of_the_rate() -> None:
+    """It says when, and not how fast: whoever may not come now is not slow for it later."""
+    pace = Pace(64)
+    for _ in range(16):
+        pace.start(0.0)
+    pace.tick(0.0, waited=True)
+    pace.tick(1.0, waited=True)
+    pace.pause(1.0, 2.0)
+    for _ in range(16):
+        pace.end(1.0, 0.0, refused=True, waiting=True)
+    assert not pace.limit_found
+    assert pace.delay(1.0) == 2.0

@@ -184,7 +184,9 @@ class Pace:
         measured = self._previous + self._current
         if self._score < _SCORE_TO_CUT or not measured.answers:
             return
-        if measured.answers >= _SAMPLE and measured.refused / measured.answers < _LEAST_SHARE:
+        if measured.refused >= measured.answers:
+            self._score = 0.0  # nothing was let through: that says when, and not how fast
+        elif measured.answers >= _SAMPLE and measured.refused / measured.answers < _LEAST_SHARE:
             self._score = _SCORE_TO_CUT / 2  # a run of bad luck among many that went well
         else:
             self._cut(now, measured)
