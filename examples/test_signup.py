@@ -1,4 +1,4 @@
-"""A test-suite of one's own: `pytest -p aiolosant.pytest_plugin examples/test_signup.py`."""
+"""A test-suite of one's own: copy it into your project, and run `pytest -p aiolosant.pytest_plugin test_signup.py`."""
 
 import pytest
 

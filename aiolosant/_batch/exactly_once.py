@@ -165,7 +165,7 @@ class ExactlyOnce:
     ) -> ExperienceGroup | None:
         """Look for the group before it is sent; for `doubtful_for` seconds an earlier write may still land."""
         deadline = permit.deadline
-        found = await deadline.wait_for_turn(self.lookups.find(key))
+        found = await deadline.wait_for_turn(self.lookups.find(key), "a lookup of the group")
         if found.creates != lock.creates:  # it was asked before another create had ended, and may be stale
             found = await deadline.wait_for_turn(self.lookups.find_anew(key))
         if not found.groups and doubtful_for:

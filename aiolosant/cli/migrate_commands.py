@@ -181,7 +181,7 @@ async def run_undo(
         plan = await reconcile.undo(groups, folder, read_all=read_all)
         code = show_plan(plan, as_json=apply.as_json)
         if dry_run or not plan.changes:
-            return code if dry_run else 0
+            return code if dry_run else FAILED if plan.warnings else 0
         question = f"Take back what {folder} tells, in {where.label}: {plan.summary()}?"
         confirm(question, yes=yes)
         code = await carry_out(groups, plan, where, apply)

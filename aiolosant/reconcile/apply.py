@@ -324,6 +324,8 @@ def _checked_unchanged(change: Change, fields: Mapping[str, Any], reading: Readi
     if now is None:
         return None
     others = _other_than_wanted(change, fields, now)
+    if fields and not others:  # it is as it is wanted, whatever others have changed beside
+        return now
     if changed := [name for name in differing(before, now) if name not in fields or name in others]:
         raise _StaleError(f"somebody has changed it since the plan was made: {', '.join(changed)}")
     return now

@@ -195,7 +195,7 @@ def _as_tree(rows: Rows, levels: tuple[str, ...]) -> Rows:
             if above not in ids:
                 ids[above] = _path_id(above)
                 implied = {"id": ids[above], "parentId": ids.get(above[:-1]), "name": above[-1]}
-                yield Row(row.place, implied, more={"row": dict(zip(levels, above, strict=False))})
+                yield Row(row.place, implied, more={"row": dict(zip(levels, above, strict=False)), "is_implied": True})
         fields = {name: value for name, value in row.fields.items() if name != "levels"}
         place = {"id": ids[path], "parentId": ids.get(path[:-1]), "name": path[-1]}
         yield Row(row.place, fields | place, more=row.more)

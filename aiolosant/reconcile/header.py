@@ -56,6 +56,7 @@ def read_header(cells: Sequence[str], columns: Mapping[str, str | None], levels:
     problems += [f"the level {name!r} cannot be renamed or left out as well" for name in levels if name in columns]
     if levels and (both := [name for name in ("name", "parentId") if name in originals and name not in columns]):
         problems.append(f"with levels there is no {' and no '.join(both)}: leave that out by --ignore-columns")
+    taken = {columns.get(original, original) for original in originals}
     names: list[str | None] = []
     unlike: list[str] = []
     for original in originals:
@@ -64,7 +65,7 @@ def read_header(cells: Sequence[str], columns: Mapping[str, str | None], levels:
         if not name or original in levels or _is_known(name):
             continue
         likely = _likely(name, levels)
-        if likely:
+        if likely and likely not in taken:
             problems.append(f"there is no column {name!r}: did you mean {likely!r}?")
         else:
             unlike.append(name)

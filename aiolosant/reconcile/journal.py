@@ -80,9 +80,7 @@ class Journal:
         columns = _columns(plan)
         self._done = _Table(folder / DONE, [*columns, "groupId", "status"])
         self._told = self._done.column("groupId")
-        if (folder / FAILED).exists():  # perhaps it is what is applied
-            when = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-            (folder / FAILED).rename(folder / f"failed-{when}.csv")
+        _keep(folder / FAILED)  # perhaps it is what is applied
         self._failed = _Table(folder / FAILED, [*columns, "error"])
         self._write_ids()
 
@@ -183,6 +181,17 @@ def _columns(plan: Plan) -> list[str]:
     return columns_for({key for record in records for key in record.fields.get("group_tags", ())})
 
 
+def _keep(path: Path) -> None:
+    """Rename a table of an earlier run, if there is anything in it."""
+    if not path.exists():
+        return
+    if path.read_bytes().count(b"\n") > 1:
+        when = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        path.rename(path.with_name(f"{path.stem}-{when}.csv"))
+    else:
+        path.unlink()
+
+
 class _Appender:
     """Appends lines to a file, each in one write."""
 
@@ -229,6 +238,7 @@ class _Table:
         self._columns = columns
         header = self._row(dict(zip(columns, columns, strict=True)))
         if not path.exists() or not path.read_bytes().startswith(header + b"\n"):
+            _keep(path)
             path.write_bytes(b"")
             self._lines = _Appender(path)
             self._lines.append(header)

@@ -325,7 +325,8 @@ class _Comparison:
             return (self._parent(n), record.name)
         key = self.identity.key_of_fields(record.fields)
         if key is None:
-            self._complain(n, f"has no group tag {self.identity.tag!r}")
+            hint = "; give it a row of its own, or match by name" if record.is_implied else ""
+            self._complain(n, f"has no group tag {self.identity.tag!r}{hint}")
         return key
 
     def _describe(self, key: Hashable) -> str:

@@ -25,6 +25,7 @@ class Record:
             column for each; otherwise the tags of `fields` are all that there should be.
         keeps_parent: Whether a live group stays below the parent that it has, since nothing says where it should be.
         empty: The names, as files have them, of what has an empty cell, and so is left alone.
+        is_implied: Whether it has no row of its own: it stands above others in the levels of a CSV.
         cleared_tags: The keys of the group tags that are to go, though others that are not in `fields` stay.
         members: The names of members in place of their ids, by the field of the ids; `plan` looks them up.
         members_mode: `replace`, if the members that are named are all that there should be; `add` to keep the others.
@@ -39,6 +40,7 @@ class Record:
     merges_tags: bool = False
     keeps_parent: bool = attrs.field(default=False, kw_only=True)
     empty: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    is_implied: bool = attrs.field(default=False, kw_only=True)
     cleared_tags: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     members: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, kw_only=True)
     members_mode: Literal["replace", "add"] = attrs.field(default="replace", kw_only=True)

@@ -19,7 +19,7 @@ from .._files import whole_file
 from .._http import codec
 from ..models import ExperienceGroup
 from .codec import columns_for, to_cells, to_row
-from .readers import Source, format_of
+from .readers import Source
 
 
 class RecordWriter:
@@ -38,9 +38,10 @@ class RecordWriter:
 
     def __init__(self, target: Source, *, for_spreadsheet: bool = False) -> None:
         self._path = None if os.fspath(target) == "-" else Path(target)
-        kind = "jsonl" if self._path is None else format_of(self._path)
-        if kind in ("json", "yaml"):
-            raise ValueError(f"{self._path}: groups are written as JSON Lines (.jsonl) or CSV (.csv)")
+        suffix = ".jsonl" if self._path is None else self._path.suffix.lower()
+        if suffix not in (".jsonl", ".ndjson", ".csv"):
+            raise ValueError(f"{self._path}: groups are written as JSON Lines (.jsonl, .ndjson) or CSV (.csv)")
+        kind = "csv" if suffix == ".csv" else "jsonl"
         self._as_csv = kind == "csv"
         self._for_spreadsheet = for_spreadsheet
         self._tag_keys: set[str] = set()
