@@ -137,6 +137,8 @@ def test_a_file_is_checked_without_a_network(served: Served, tmp_path: Path) -> 
         f"1 below groups that are not in the file, so that they must be live: {'f' * 24}",
     ]
     assert served.emulator.requests == []
+    near = write(tmp_path / "near.jsonl", [{"id": "1", "name": "a"}, {"name": "b", "parentId": "1.0"}])
+    assert "did you mean '1'?" in served.run("check", near).stderr
     bad = write(tmp_path / "bad.jsonl", [{"name": "x", "colour": 1}])
     assert served.run("check", bad).exit_code == 2
 

@@ -86,8 +86,8 @@ def run_check(files: Sequence[Path], how: HowToPlan) -> int:
     """Read files and say what is wrong with them, without talking to anybody; return the exit code."""
     identity, records = how.identity(), read_files(files, how.read)
     known = {record.id for record in records if record.id is not None}
-    outside = [record for record in records if record.parent_id is not None and record.parent_id not in known]
-    # Parents that are no records must be live groups, which nobody can know here.
+    outside = [record for record in records if record.parent_id not in known and is_id(record.parent_id or "")]
+    # Parents that are no records must be live groups, which nobody can know here. What can be no id of one is wrong.
     live = [ExperienceGroup(id=one, name=one) for one in dict.fromkeys(str(record.parent_id) for record in outside)]
     plan = reconcile.compare(records, live, match_by=identity)
     typer.echo(f"{len(records):,} record{'' if len(records) == 1 else 's'}, nothing wrong")
