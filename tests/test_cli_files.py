@@ -145,3 +145,16 @@ def test_a_part_is_copied(served: Served) -> None:
     assert served.paths(by_root) == {"Acme": 1, "Acme/Site": 1}
     assert served.run(*way, by_query, "--query", '{"name": "Site"}').exit_code == 0
     assert served.paths(by_query) == {"Site": 1}
+
+
+def test_trees_of_several_files_are_one_run(served: Served, tmp_path: Path) -> None:
+    """Ids that were made up do not meet, and what stands above others in both is one group."""
+    nested = [tmp_path / "a.json", tmp_path / "b.json"]
+    for number, file in enumerate(nested):
+        file.write_text(json.dumps([{"name": f"R{number}", "children": [{"name": "x", "children": [{"name": "y"}]}]}]))
+    assert served.run("plan", *map(str, nested)).stdout.endswith("6 to create, 0 unchanged\n")
+    levels = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for number, file in enumerate(levels):
+        file.write_text(f"K,O\nAcme,O{number}\n")
+    shown = served.run("plan", *map(str, levels), "--levels", "K,O")
+    assert shown.stdout.endswith("3 to create, 0 unchanged\n")

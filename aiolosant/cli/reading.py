@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import msgspec
 
 from aiolosant.errors import PlanError
 from aiolosant.reconcile import Record, read_records
+from aiolosant.reconcile.json_reader import UNNAMED
 
 
 class Mapping(msgspec.Struct, rename="camel", forbid_unknown_fields=True, frozen=True):
@@ -108,10 +109,30 @@ def read_files(files: Sequence[Path], how: HowToRead) -> list[Record]:
             problems += [f"{where}{problem}" for problem in error.problems]
             continue
         changes: dict[str, Any] = {} if mode is None else {"members_mode": mode}
-        records += [attrs.evolve(record, place=f"{where}{record.place}", **changes) for record in read]
+        records += [attrs.evolve(_of_file(record, where), **changes) for record in read]
     if problems:
         raise PlanError.of(problems)
-    return records
+    return list(_merged(records))
+
+
+def _of_file(record: Record, where: str) -> Record:
+    """Return a record that names its file, also in an id that was made up for it."""
+    ids: dict[str, Any] = {
+        name: f"{where}{text}" if text is not None and text.startswith(UNNAMED) else text
+        for name, text in (("id", record.id), ("parent_id", record.parent_id))
+    }
+    return attrs.evolve(record, place=f"{where}{record.place}", **ids)
+
+
+def _merged(records: Sequence[Record]) -> Iterator[Record]:
+    """Yield records; of what stands above others in the levels of several files, one, or that with a row of its own."""
+    seen = {record.id for record in records if not record.is_implied}
+    for record in records:
+        if record.is_implied:
+            if record.id in seen:
+                continue
+            seen.add(record.id)
+        yield record
 
 
 def is_regular(file: Path) -> bool:

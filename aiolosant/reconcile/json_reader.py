@@ -16,7 +16,8 @@ from .rows import Row, Rows
 Columns = Mapping[str, str | None]
 
 _OTHER_FORMAT = "; a document of several lines, or of a list, is read with the format json"
-_UNNAMED = "unnamed "  # begins the id of a group that has none
+UNNAMED = "unnamed "
+"""What the id begins with that is made up for a group that has none."""
 _KEY = re.compile(rb'"\s*:')
 
 
@@ -147,7 +148,7 @@ def _flattened(place: str, items: Sequence[Any], columns: Columns) -> Iterator[R
         if children is not None:
             fields.setdefault("parentId", None)  # nesting says where it is
         if children and fields.get("id") in (None, ""):
-            fields["id"] = f"{_UNNAMED}{where}"
+            fields["id"] = f"{UNNAMED}{where}"
         yield Row(where, fields)
         todo += [(f"{where}.children[{n}]", child, fields["id"]) for n, child in enumerate(children or ())][::-1]
 
