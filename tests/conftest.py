@@ -19,6 +19,17 @@ from aiolosant.emulator import Emulator
 from .served import Served
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run four tests at a time, if pytest-xdist is there and nothing else is said.
+
+    Most of the time tests wait, for processes and for the clocks of servers: four do so side by side on two cores.
+    """
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if not is_worker and config.getoption("numprocesses", 0) is None and not config.getoption("usepdb"):
+        config.option.numprocesses = 4
+
+
 @pytest.fixture(autouse=True)
 async def nothing_left_behind() -> AsyncIterator[None]:
     """No test may leave a task, or an error that nobody was told of."""
