@@ -96,13 +96,21 @@ class ServingThread:
             await self._wanted_end.wait()
         finally:
             listener.close()
+            # The loop makes a connection known to the runner some turns after it accepted it.
+            await _some_turns()
             await runner.cleanup()
+            await _some_turns()  # the closed connections let go of their sockets in the next turn
 
     async def _address(self) -> tuple[int, str]:
         """One address, whatever a name stands for, so that there is one port."""
         found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
         return family, str(address[0])
+
+
+async def _some_turns() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
