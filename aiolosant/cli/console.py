@@ -184,14 +184,7 @@ def confirm(question: str, *, yes: bool) -> None:
         ValueError: Nobody is there to be asked.
         Declined: No.
     """
-    if yes:
-        return
-    typer.echo(f"{question} [y/N]: ", nl=False, err=True)
-    answer = _answer()
-    if not answer:
-        typer.echo("", err=True)
-        raise ValueError(f"{question} Nobody is there to ask; say --yes")
-    if answer.strip().lower() not in ("y", "yes"):
+    if not yes and _answer_to(question, "[y/N]").lower() not in ("y", "yes"):
         raise Declined
 
 
@@ -202,15 +195,17 @@ def confirm_name(question: str, name: str, *, yes: bool) -> None:
         ValueError: Nobody is there to be asked.
         Declined: Anything else was answered.
     """
-    if yes:
-        return
-    typer.echo(f"{question} To agree, type {name}: ", nl=False, err=True)
+    if not yes and _answer_to(question, f"To agree, type {name}") != name.strip():
+        raise Declined
+
+
+def _answer_to(question: str, how: str) -> str:
+    typer.echo(f"{question} {how}: ", nl=False, err=True)
     answer = _answer()
     if not answer:
         typer.echo("", err=True)
         raise ValueError(f"{question} Nobody is there to ask; say --yes")
-    if answer.strip() != name.strip():
-        raise Declined
+    return answer.strip()
 
 
 def _answer() -> str:
