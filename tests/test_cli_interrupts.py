@@ -112,6 +112,8 @@ def test_what_settles_after_an_interrupt_is_told(served: Served, tmp_path: Path)
     done = [json.loads(line)["id"] for line in told.splitlines() if json.loads(line)["status"] == "done"]
     assert sorted(done) == sorted(group["id"] for group in served.groups())
     assert f"{500 - len(done)} of 500 not done; to go on: aiolosant apply".encode() in complaints
+    counts = next(line for line in complaints.decode().splitlines() if "not sent" in line)
+    assert sum(int(count.split()[0]) for count in counts.split(", ")) == 500
 
 
 def first_line_of(served: Served, *arguments: str) -> subprocess.CompletedProcess[str]:

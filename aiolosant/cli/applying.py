@@ -64,6 +64,8 @@ async def carry_out(groups: ExperienceGroups, plan: Plan, where: Where, how: How
             ticker.tick(len(tally.ended))
 
         ending = await _drain(outcomes, add, tally)
+    if ending.interrupted:
+        tally.add_not_begun(len(plan.changes) - len(tally.ended))
     tally.sum_up()
     if ending.interrupted and tally.unknown:
         typer.echo(f"aiolosant: waiting for what may still land of {tally.unknown:,}", err=True)
@@ -162,6 +164,11 @@ class _Tally:
             self._counts["not sent"] += 1
         elif not outcome.ok and self._not_well() <= _MOST_TOLD:
             typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
+
+    def add_not_begun(self, count: int) -> None:
+        """Count what an interruption kept from being begun, so that the sum is the whole plan."""
+        self._not_sent += count
+        self._counts["not sent"] += count
 
     def sum_up(self) -> None:
         if self._counts:
