@@ -20,8 +20,9 @@ from aiolosant.groups import ExperienceGroups
 from aiolosant.reconcile import Applying, ChangeOutcome, Plan, apply
 from aiolosant.reconcile.report import Ended, write_report
 
-from .console import FAILED, INTERRUPTED, Ticker, Where, drop_output, printable, progress, settling_on_interrupt
+from .console import FAILED, INTERRUPTED, Where, drop_output, printable, settling_on_interrupt
 from .plan_view import change_as_object
+from .progress import Ticker, progress
 
 # How many changes that did not go well are told of one by one.
 _MOST_TOLD = 20
@@ -55,15 +56,15 @@ async def carry_out(groups: ExperienceGroups, plan: Plan, where: Where, how: How
     tally = _Tally(as_json=how.as_json)
     with progress() as bars, settling_on_interrupt():
         bar = bars.add_task("applying", total=len(plan.changes))
-        ticker = Ticker("applied", len(plan.changes))
         outcomes = apply(groups, plan, concurrency=how.concurrency, journal=how.results)
 
         def add(outcome: ChangeOutcome) -> None:
             tally.add(outcome)
             bars.advance(bar)
-            ticker.tick(len(tally.ended))
+            ticker.done += 1
 
-        ending = await _drain(outcomes, add, tally)
+        async with Ticker("applied", len(plan.changes)) as ticker:
+            ending = await _drain(outcomes, add, tally)
     if ending.interrupted:
         tally.add_not_begun(len(plan.changes) - len(tally.ended))
     tally.sum_up()

@@ -11,24 +11,12 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from aiolosant._http import codec
 from aiolosant._http.deadline import Deadline
@@ -37,11 +25,12 @@ from aiolosant.client import LosantClient
 from aiolosant.errors import ConfigurationError, LosantError, PermissionDeniedError, PlanError, UnsafePlanError
 from aiolosant.groups import parts_of
 
+from .progress import Ticker
+
 FAILED = 1
 USAGE = 2
 CHANGES = 3
 INTERRUPTED = 130
-_TICK = 10.0  # seconds
 # Signals that ask a program to end; Windows has no SIGHUP.
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -142,7 +131,8 @@ async def tell_where(losant: LosantClient) -> Where:
     try:
         path, transport = f"/applications/{endpoint.application_id}", endpoint.transport
         request = Request(method="GET", path=path, decode=codec.decode_any)
-        found = await transport.call(request, Deadline(transport.timeout, patient=True))  # it waits for an outage's end
+        async with Ticker("applications looked up", 1):
+            found = await transport.call(request, Deadline(transport.timeout, patient=True))  # it waits out an outage
     except PermissionDeniedError:  # which groups do not need
         found = {}
     where = Where(endpoint.application_id, str(found.get("name") or ""), endpoint.transport.base_url)
@@ -153,24 +143,6 @@ async def tell_where(losant: LosantClient) -> Where:
 def printable(text: str) -> str:
     """A text on one line that does nothing to the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f}/s")
-
-
-def progress() -> Progress:
-    """Progress bars with rate and time left, on stderr; nothing at all where that is no terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, disable=not sys.stderr.isatty())
 
 
 class Declined(Exception):  # noqa: N818 - an answer, not a failure
@@ -215,27 +187,6 @@ def _answer() -> str:
         return sys.stdin.readline() if sys.stdin else ""
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-class Ticker:
-    """A line on stderr now and then, where no progress bar can be.
-
-    Args:
-        doing: What is done, such as `applied`.
-        total: Of how many.
-    """
-
-    def __init__(self, doing: str, total: int) -> None:
-        self._doing = doing
-        self._total = total
-        self._next = time.monotonic() + _TICK
-        self._is_on = not sys.stderr.isatty()
-
-    def tick(self, done: int) -> None:
-        """Say how many are done, if that was not said for a while."""
-        if self._is_on and time.monotonic() >= self._next:
-            self._next = time.monotonic() + _TICK
-            typer.echo(f"aiolosant: {done:,} of {self._total:,} {self._doing}", err=True)
 
 
 @contextlib.contextmanager

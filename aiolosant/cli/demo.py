@@ -16,7 +16,7 @@ from aiolosant.emulator import Emulator
 from aiolosant.groups import ExperienceGroups
 from aiolosant.identity import by_name
 
-from .console import progress
+from .progress import progress
 from .read_commands import tree_lines
 
 NamePath = tuple[str, ...]

@@ -18,8 +18,9 @@ from aiolosant.models import ExperienceGroup
 from aiolosant.reconcile import RecordWriter
 from aiolosant.reconcile.make_plan import SIDE_BY_SIDE
 
-from .console import printable, progress
+from .console import printable
 from .options import Connection
+from .progress import progress
 
 
 def parsed_query(text: str | None) -> dict[str, Any] | None:
