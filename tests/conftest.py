@@ -12,11 +12,16 @@ import aiohttp  # noqa: F401 - for what it reads
 del os.environ["PYTHONASYNCIODEBUG"]
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from aiolosant import LosantClient
 from aiolosant.emulator import Emulator
 
 from .served import Served
+
+# A busy machine takes its time, which is no error of what is tested.
+settings.register_profile("aiolosant", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("aiolosant")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -159,7 +159,7 @@ plans = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(plan=plans, seed=st.integers(0, 2**32))
 def test_one_group_is_left_and_everybody_is_told_of_it(plan: list[tuple[float, list[str]]], seed: int) -> None:
     """Whenever they begin, whatever is lost or late: never two, never none, and it is the oldest of all."""
@@ -177,7 +177,7 @@ def test_one_group_is_left_and_everybody_is_told_of_it(plan: list[tuple[float, l
 
 
 @pytest.mark.parametrize("use", ["touched", "child"])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32))
 def test_a_group_that_is_used_is_never_deleted(use: str, seed: int) -> None:
     """Somebody uses each group as soon as it is made: all stay, and each maker of a younger one says so."""

@@ -71,7 +71,7 @@ async def walk(pages: Paginator[Any], others: Others, edits: list[list[str]]) ->
     return seen
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     edits=st.lists(st.lists(st.sampled_from(EDITS), max_size=6), max_size=12),
     per_page=st.integers(1, 9),

@@ -1,7 +1,7 @@
 """What holds of plans and their application whatever the trees: laws, tried on random ones."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiolosant import (
@@ -18,7 +18,7 @@ from ..conftest import client_of
 from .records import TAG, Records, carry_out, forests, make_plan, renamed, state, wanted
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=60)
 @given(before=forests(), after=forests(), prune=st.booleans(), match=st.sampled_from(["name", "tag", "id"]))
 async def test_after_apply_a_second_plan_is_empty(before: Records, after: Records, prune: bool, match: str) -> None:
     """Whatever was there, and whatever goes by what; with `prune` there is then nothing else."""
@@ -53,7 +53,7 @@ async def test_after_apply_a_second_plan_is_empty(before: Records, after: Record
             assert wanted(after) == there
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), before=forests(), after=forests())
 async def test_the_order_of_records_does_not_matter(data: st.DataObject, before: Records, after: Records) -> None:
     """Any permutation of the records makes the same changes."""
@@ -64,7 +64,7 @@ async def test_the_order_of_records_does_not_matter(data: st.DataObject, before:
         assert sorted(plan.diff()) == sorted(other.diff())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(before=forests(), after=forests(), stop=st.integers(0, 6), by=st.sampled_from([by_name(), by_tag(TAG)]))
 async def test_an_interrupted_apply_run_again_ends_in_the_same_state(
     before: Records, after: Records, stop: int, by: MatchBy

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_tag, reconcile
@@ -173,7 +173,6 @@ groups = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(groups, min_size=1, max_size=5))
 def test_an_export_is_an_import(tmp_path_factory: pytest.TempPathFactory, exported: list[ExperienceGroup]) -> None:
     """JSON Lines give back everything; CSV all but what is empty, which is then left alone."""

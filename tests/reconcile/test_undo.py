@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiolosant import LosantClient, LosantError, PlanError, RetryPolicy, by_name, by_tag, reconcile
@@ -19,7 +19,7 @@ from .undoing import WAYS, folder, full_disk, refuse, rows_of, undo, whole
 QUICK = RetryPolicy(first_delay=0.001, max_delay=0.002, settle_time=0.01, max_attempts=3, patience=0.05)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=40)
 @given(before=forests(), after=forests(), prune=st.booleans(), way=st.sampled_from(WAYS), twice=st.booleans())
 async def test_undo_gives_back_the_tree(before: Records, after: Records, prune: bool, way: str, twice: bool) -> None:
     """By names, fields, tags and members; of two runs in one journal both are undone, whatever has one name."""
@@ -37,7 +37,7 @@ async def test_undo_gives_back_the_tree(before: Records, after: Records, prune: 
             assert whole(emulator) == there
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=40)
 @given(
     before=forests(),
     after=forests(),
