@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -188,11 +189,30 @@ async def test_a_response_that_keeps_flowing_is_read_to_its_end() -> None:
         assert (await losant.experience_groups.get(GROUP)).id == GROUP  # in more than half a second
 
 
+async def test_an_answer_that_came_while_the_loop_stood_still_is_read(server: ThreadedServer) -> None:
+    """It is the caller who was silent for longer than the server may be: the create is known to be done."""
+    async with client(server, retry=RetryPolicy(max_attempts=1, attempt_timeout=0.3)) as losant:
+        await losant.experience_groups.get(GROUP)
+        asked, stands_still = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            asked.set()
+            stands_still.wait()
+
+        server.refuse = wait
+        creating = asyncio.create_task(losant.experience_groups.create(NewExperienceGroup("a")))
+        while not asked.is_set():
+            await asyncio.sleep(0)
+        stands_still.set()
+        time.sleep(0.4)  # noqa: ASYNC251 - as it says
+        assert (await creating).name == "a"
+
+
 async def test_waiting_for_the_callers_few_connections_is_no_silence(emulator: Emulator) -> None:
     """A hundred calls over two connections wait for their turn, and the server is blamed for nothing."""
-    emulator.latency = 0.02
+    emulator.latency = 0.05
     connector = aiohttp.TCPConnector(limit=2)
-    policy = RetryPolicy(max_attempts=1, attempt_timeout=0.5)
+    policy = RetryPolicy(max_attempts=1, attempt_timeout=2)
     async with (
         aiohttp.ClientSession(connector=connector) as session,
         client_of(emulator, session=session, retry=policy) as losant,

@@ -27,21 +27,31 @@ _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None,
 _PARAMS = {"_actions": "false", "_links": "false", "_embedded": "true"}
 
 
-@attrs.frozen
+@attrs.define
 class Silence:
     """How long the server may say nothing.
 
     Attributes:
         seconds: Seconds between what it says. A response that keeps flowing is read on.
         until: When the attempt has to be over all the same, on the event loop's clock.
+        allowed: For how many seconds it may be silent now.
+        timer: Ends the attempt then.
     """
 
     seconds: float
     until: float
+    allowed: float = 0.0
+    timer: asyncio.TimerHandle | None = None
 
-    def ends(self) -> float:
-        """Return when a silence that begins now has lasted too long."""
-        return min(asyncio.get_running_loop().time() + self.seconds, self.until)
+    def begin(self, scope: asyncio.Timeout) -> None:
+        """Let a silence begin now, which ends `scope` when it has lasted too long."""
+        if self.timer is not None:
+            self.timer.cancel()
+            scope.reschedule(None)
+        loop = asyncio.get_running_loop()
+        self.allowed = min(self.seconds, self.until - loop.time())
+        # To reschedule takes one more turn of the loop: if it stood still, what has come meanwhile is read first.
+        self.timer = loop.call_at(loop.time() + self.allowed, scope.reschedule, 0)
 
 
 async def send(
@@ -60,9 +70,9 @@ async def send(
         silence: How long the server may say nothing.
     """
     body = None if request.body is None else _MarkedBody(request.body)
-    allowed = silence.ends() - asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout_at(silence.ends()) as scope:
+        async with asyncio.timeout(None) as scope:
+            silence.begin(scope)
             headers = {**_HEADERS, "User-Agent": connections.user_agent, "Authorization": f"Bearer {token.text}"}
             if body is not None:
                 headers["Content-Type"] = "application/json"  # a session's own default would win over the body's
@@ -89,10 +99,13 @@ async def send(
         # Over a session without any response so far no connection can have been dead already.
         stale = lease.is_own and lease.has_answered and not isinstance(cause, _BEFORE_SENDING)
         failed: Response[T] = classify_failure(
-            _explain(cause, allowed, token), sent=sent, transient=transient, stale=stale
+            _explain(cause, silence.allowed, token), sent=sent, transient=transient, stale=stale
         )
         connections.failed(lease, cause)
         return failed
+    finally:
+        if silence.timer is not None:
+            silence.timer.cancel()
     keep_alive = response.headers.get("Keep-Alive")
     if keep_alive or not lease.has_answered:
         connections.answered(lease, keep_alive)
@@ -108,8 +121,9 @@ async def send(
 
 async def _read(response: aiohttp.ClientResponse, scope: asyncio.Timeout, silence: Silence) -> bytes:
     chunks, size = [], 0
+    silence.begin(scope)
     async for chunk in response.content.iter_any():
-        scope.reschedule(silence.ends())
+        silence.begin(scope)
         chunks.append(chunk)
         size += len(chunk)
         if size > _MAX_RESPONSE:
