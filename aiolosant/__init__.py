@@ -14,78 +14,27 @@ What can be observed is in `aiolosant.events`, migrations are in `aiolosant.reco
 https://docs.losant.com/rest-api/experience-groups/
 """
 
-from ._batch.batch import Batch
-from ._batch.outcome import BatchReport, Outcome
-from ._http.auth import TokenProvider
-from ._http.retry import RetryPolicy
-from ._paging.paginator import Paginator
+import importlib
+from typing import TYPE_CHECKING
+
 from ._version import VERSION
-from .client import Application, LosantClient
-from .errors import (
-    ApiError,
-    AuthenticationError,
-    BadRequestError,
-    ConfigurationError,
-    DuplicateGroupError,
-    GatewayError,
-    LosantError,
-    NotFoundError,
-    OutcomeUnknownError,
-    PermissionDeniedError,
-    PlanError,
-    RateLimitError,
-    RequestTimeoutError,
-    ResponseFormatError,
-    ServerError,
-    TransportError,
-    UnsafePlanError,
-)
-from .events import Stats
-from .groups import ExperienceGroups
-from .identity import Identity, MatchBy, by_id, by_name, by_tag
-from .models import DeviceTag, ExperienceGroup, GroupChanges, NewExperienceGroup, Page
-from .query import Q, Query
 
 __version__ = VERSION
 
-__all__ = [
-    "ApiError",
-    "Application",
-    "AuthenticationError",
-    "BadRequestError",
-    "Batch",
-    "BatchReport",
-    "ConfigurationError",
-    "DeviceTag",
-    "DuplicateGroupError",
-    "ExperienceGroup",
-    "ExperienceGroups",
-    "GatewayError",
-    "GroupChanges",
-    "Identity",
-    "LosantClient",
-    "LosantError",
-    "MatchBy",
-    "NewExperienceGroup",
-    "NotFoundError",
-    "Outcome",
-    "OutcomeUnknownError",
-    "Page",
-    "Paginator",
-    "PermissionDeniedError",
-    "PlanError",
-    "Q",
-    "Query",
-    "RateLimitError",
-    "RequestTimeoutError",
-    "ResponseFormatError",
-    "RetryPolicy",
-    "ServerError",
-    "Stats",
-    "TokenProvider",
-    "TransportError",
-    "UnsafePlanError",
-    "by_id",
-    "by_name",
-    "by_tag",
-]
+if TYPE_CHECKING:
+    from ._public import *  # noqa: F403 - all of it, and what that is stands there
+    from ._public import __all__ as __all__
+else:  # unseen by type checkers, which would take any name for one that is there
+
+    def __getattr__(name: str) -> object:
+        """Import the public names when one of them is asked for: the command says how it is used without aiohttp."""
+        public = importlib.import_module("._public", __name__)
+        globals().update({one: getattr(public, one) for one in ("__all__", *public.__all__)})
+        if name not in globals():  # where modules of the package are as well, once they are imported
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        """Return all names, those too that were not asked for yet."""
+        __getattr__("__all__")
+        return sorted(globals())

@@ -207,7 +207,7 @@ class ExperienceGroups(GroupReads):
         Args:
             groups: What to create, pulled as it is needed: each a `NewExperienceGroup`, or a mapping of the API's
                 shape. A mapping that is no valid group is its own failed outcome.
-            concurrency: How many to have under way at a time, 1 or more.
+            concurrency: How many to have under way at a time, 1 or more. Lookups ahead of them come on top.
             ordered: Whether to yield in the order of the input instead of as they complete.
             unique_by: What there must be one of, `by_name()` or `by_tag(key)`. Then the same input can be run again and
                 makes only what is missing. Each group is looked up before it is sent, many in one query.
@@ -241,7 +241,7 @@ class ExperienceGroups(GroupReads):
                 requests take, many in one query, and returns its changes, or None for none. If somebody is seen to have
                 changed the group before a change is sent again, the function is asked again; what is not seen is
                 overwritten. Each group can be there once.
-            concurrency: How many to have under way at a time, 1 or more.
+            concurrency: How many to have under way at a time, 1 or more. Lookups ahead of them come on top.
             ordered: Whether to yield in the order of the input instead of as they complete.
 
         Raises:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from . import comparison, contested, emulator, faults, footprint, networks, reading, reconcile, road, throttle
+from . import comparison, contested, emulator, faults, footprint, networks, reading, reconcile, road, throttle, work
 from .table import Row, show
 
 BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[Row]]]] = {
@@ -24,6 +24,8 @@ BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[Row]]]] = {
     "networks": networks.run,
     "reconcile": reconcile.run,
     "road": road.run,
+    "work": work.run_work,
+    "limits": work.run_limits,
 }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import gc
+import itertools
 from typing import Any
 
 import pytest
@@ -249,6 +250,16 @@ async def test_a_create_that_was_refused_looks_before_it_is_sent_again(emulator:
         (theirs,) = emulator.create_groups([{"name": "P"}]).values()
         assert (await creating).id == theirs
     assert [request.method for request in emulator.requests] == ["GET", "POST", "GET"]
+
+
+async def test_a_server_that_takes_every_other_request_takes_every_create(emulator: Emulator) -> None:
+    """What was seen a moment ago is not looked up again after a refusal: that would take the turn of the create."""
+    asked = itertools.count()
+    emulator.before_request = lambda _: Fault.TOO_MANY_REQUESTS if next(asked) % 2 else None
+    async with client_of(emulator, retry=QUICK) as losant:
+        report = await losant.experience_groups.create_many(tenants(20), concurrency=1, unique_by=by_name()).report()
+    assert report.created == 20
+    assert sum(request.method == "GET" for request in emulator.requests) <= 2
 
 
 async def test_a_single_create_keeps_its_budget_under_a_pause(emulator: Emulator) -> None:

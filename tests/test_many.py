@@ -48,7 +48,7 @@ async def test_six_hundred_are_read_in_a_query_for_each_hundred(emulator: Emulat
 
 @pytest.mark.parametrize("chances", [{}, FAULTS])
 async def test_six_hundred_updates_are_made(emulator: Emulator, chances: dict[Fault, float]) -> None:
-    """Mappings by either names, and functions of the group as it is; never more in flight than asked for."""
+    """Mappings by either names, and functions of the group as it is; no more at a time than asked for, but lookups."""
     ids = seed(emulator, 600)
     emulator.latency = 0.002
     emulator.inject_random(chances, seed=1)
@@ -67,7 +67,7 @@ async def test_six_hundred_updates_are_made(emulator: Emulator, chances: dict[Fa
     assert all(group["deviceTags"] == [{"key": "a"}] for group in groups[1::3])
     assert [group["description"] for group in groups[2::3]] == [f"was {n}" for n in range(2, 600, 3)]
     assert [group["name"] for group in groups[2::3]] == [f"{n}!" for n in range(2, 600, 3)]
-    assert emulator.peak_in_flight <= 12
+    assert emulator.peak_in_flight <= 12 + 4
     if not chances:
         assert counted(emulator)["PATCH"] == 600
         assert counted(emulator)["GET"] <= 10

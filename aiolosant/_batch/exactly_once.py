@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import urllib.parse
 from collections.abc import Callable, Hashable, Sequence
 
@@ -144,9 +145,9 @@ class ExactlyOnce:
                     if before_sending is not None:
                         before_sending()
                     if self._contest is None:
-                        created = await self._send(group, key, permit, fresh=fresh)
+                        created = await self._send(group, key, lock, permit, fresh=fresh)
                     else:
-                        created = await self._send_contested(group, key, permit, self._contest)
+                        created = await self._send_contested(group, key, lock, permit, self._contest)
                 settled = True
                 if lock.waiting or self._contest is not None:
                     lock.settle(created.group, remembered=0.0 if self._contest is None else self._contest.settled_for)
@@ -171,7 +172,7 @@ class ExactlyOnce:
         if not found.groups and doubtful_for:
             await deadline.wait_for_turn(self._transport.sleep(doubtful_for))
             found = await deadline.wait_for_turn(self.lookups.find_anew(key))
-        there = self._only(key, found)
+        lock.looked, there = found.asked, self._only(key, found)
         if there is None or self._contest is None:
             return there
         settled = lock.group_since(self._contest.settled_for)
@@ -181,8 +182,10 @@ class ExactlyOnce:
         await permit.take()
         return there
 
-    async def _send(self, group: NewExperienceGroup, key: Hashable, permit: Permit, *, fresh: bool) -> Created:
-        precondition = None if fresh else functools.partial(self._check_absent, key)
+    async def _send(
+        self, group: NewExperienceGroup, key: Hashable, lock: KeyLock, permit: Permit, *, fresh: bool
+    ) -> Created:
+        precondition = None if fresh else functools.partial(self._check_absent, key, lock)
         request = self._endpoint.create_request(group, precondition)
         retry = self._transport.retry
         doubt: OutcomeUnknownError | None = None
@@ -190,7 +193,7 @@ class ExactlyOnce:
             try:
                 made = await self._transport.call(request, permit.deadline, permit.sent)
             except OutcomeUnknownError as error:
-                doubt = error
+                doubt, lock.looked = error, -math.inf
             except _ThereError as error:
                 return Created(error.group, is_new=doubt is not None, was_answered=False)
             except Exception as error:
@@ -211,9 +214,9 @@ class ExactlyOnce:
             await permit.take()
 
     async def _send_contested(
-        self, group: NewExperienceGroup, key: Hashable, permit: Permit, contest: Contest
+        self, group: NewExperienceGroup, key: Hashable, lock: KeyLock, permit: Permit, contest: Contest
     ) -> Created:
-        request = self._endpoint.create_request(group, functools.partial(self._check_absent, key))
+        request = self._endpoint.create_request(group, functools.partial(self._check_absent, key, lock))
         retry, sent, began = self._transport.retry, permit.sent, asyncio.get_running_loop().time()
         undecided = OutcomeUnknownError("it was made, but it could not be found out whether it is the one that stays")
         doubt = undecided
@@ -223,7 +226,7 @@ class ExactlyOnce:
                 made = await self._transport.call(request, permit.deadline, sent)
                 permit.unsettled, doubt = True, undecided
             except OutcomeUnknownError as error:
-                doubt = error
+                doubt, lock.looked = error, -math.inf
             except _ThereError as error:
                 if not sent.in_doubt:
                     there = await contest.agree(key, error.found, permit)
@@ -275,9 +278,16 @@ class ExactlyOnce:
             raise _still_unknown(doubt, "looking for it", error) from error
         return None
 
-    async def _check_absent(self, key: Hashable) -> None:
-        """Raise `_ThereError` if the group exists by now: before what was refused is sent again."""
+    async def _check_absent(self, key: Hashable, lock: KeyLock) -> None:
+        """Raise `_ThereError` if the group exists by now: before what was refused is sent again.
+
+        What was seen a moment ago needs no second look: where few requests are taken, that would take the turn of each.
+        """
+        throttle = self._transport.throttle
+        if asyncio.get_running_loop().time() + throttle.paused_for - lock.looked <= throttle.seconds_of_news:
+            return
         found = await self.lookups.find_anew(key)
+        lock.looked = found.asked
         if there := self._only(key, found):
             raise _ThereError(there, found)
 

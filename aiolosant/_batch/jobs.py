@@ -35,8 +35,8 @@ FATAL = (AuthenticationError, PermissionDeniedError, ConfigurationError)
 
 
 def look_ahead(concurrency: int) -> int:
-    """Return how many items to pull ahead: as many as one lookup holds, and those that have given up their permit."""
-    return max(MOST_KEYS, 4 * concurrency)
+    """Return how many items to pull ahead: what some lookups hold, and those that have given up their permit."""
+    return max(4 * MOST_KEYS, 4 * concurrency)
 
 
 class _GroupJob:

@@ -18,6 +18,7 @@ class KeyLock(asyncio.Lock):
         creates: How often the group was sent under this lock. Whoever holds the lock counts it just before the release,
             so that a lookup from before or during a create can be told from one that came after it.
         waiting: How many wait for the lock.
+        looked: When its holder last asked for the group, on the event loop's clock.
         group: The group that the last create under this lock ended with; None if there is none.
     """
 
@@ -28,6 +29,7 @@ class KeyLock(asyncio.Lock):
         self._group_since = -math.inf
         self._doubt_until = -math.inf
         self.waiting: int = 0
+        self.looked = -math.inf
 
     async def take(self, permit: Permit) -> float:
         """Wait until nobody else in this client creates the group; `release` lets others have it.

@@ -25,6 +25,9 @@ GATHER_SETTLING = 0.1
 GATHER_SECOND_LOOKS = 0.5
 """Seconds that the second look of a contested create waits for others to share its query."""
 
+_LEAST_STOCK = 50
+_MOST_STOCK = 1_600
+
 
 @attrs.frozen
 class _Answer(Generic[V]):
@@ -34,6 +37,9 @@ class _Answer(Generic[V]):
 
 class Lookups(Generic[K, V]):
     """Looks up keys; those that are due at the same time share a query.
+
+    Expected keys are looked up ahead of those who will ask for them: more of them when answers are used up before the
+    next ones come, and fewer when answers are too old by the time that they are asked for.
 
     Args:
         find: Looks up at most `MOST_KEYS` keys; the result has an entry for each.
@@ -51,6 +57,9 @@ class Lookups(Generic[K, V]):
         self._answers: dict[K, asyncio.Future[_Answer[V]]] = {}  # unused ones, `_due` included
         self._due: dict[K, asyncio.Future[_Answer[V]]] = {}  # those of the next query
         self._awaited: set[K] = set()
+        self._stock = _LEAST_STOCK  # unused answers to have at hand, as long as there are expected keys
+        self._used = 0  # since the last answers came
+        self._ran_out = False  # since then as well
         self._timer: asyncio.TimerHandle | None = None
         self._queries: set[asyncio.Task[None]] = set()
 
@@ -70,8 +79,15 @@ class Lookups(Generic[K, V]):
             LosantError: The query failed, for all that shared it.
         """
         answer = self._answers.get(key)
-        if answer is None or self._is_older(answer, self._transport.throttle.seconds_of_news):
+        if answer is not None and self._is_older(answer, self._transport.throttle.seconds_of_news):
+            self._stock = max(_LEAST_STOCK, self._stock // 2)
+            answer = None
+        self._used += 1
+        self._ran_out |= answer is None or not answer.done()
+        if answer is None:
             answer = self._ask(key, self._gather)
+        else:
+            self._fill_stock()
         return await self._result(key, answer)
 
     async def find_anew(self, key: K, *, gather: float = 0) -> V:
@@ -141,6 +157,16 @@ class Lookups(Generic[K, V]):
         now = asyncio.get_running_loop().time()
         for key, answer in due.items():
             answer.set_result(_Answer(found[key], now))
+        if self._ran_out and self._used >= _LEAST_STOCK:  # else it is the server's pace that is waited for
+            self._stock = min(_MOST_STOCK, 4 * self._stock)
+        self._ran_out, self._used = False, 0
+        if self._expected:
+            self._fill_stock()
+
+    def _fill_stock(self) -> None:
+        # Fewer than a query holds may be joined by others.
+        while len(self._expected) >= MOST_KEYS and len(self._answers) < self._stock:
+            self._start_query()
 
     def _fail(self, due: dict[K, asyncio.Future[_Answer[V]]], error: Exception) -> None:
         for key, answer in due.items():

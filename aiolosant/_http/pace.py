@@ -17,6 +17,7 @@ _FIRST_WINDOW = 16.0  # requests in flight to begin with
 _FORGIVENESS = 0.06
 _SCORE_TO_CUT = 8.0
 _LEAST_SHARE = 0.045
+_WEIGHT_AT_LIMIT = 2.0  # what a refusal adds at a pace at which refusals are nothing to wonder at
 _WEIGHT_OF_PAUSE = 4.0  # what a refusal that came with a pause adds to the score
 # A pause is told in whole seconds, so that one second may be rounded up from a few milliseconds. Once the rate is known
 # it is believed only in steps: at first for the time of so many requests, and each time that this was too short for
@@ -30,6 +31,7 @@ _RECOVERY_REQUESTS = 400  # at a slow rate it takes as many requests instead
 _SHORTEST_RECOVERY = 0.5  # seconds, after a poor measurement
 # How to measure.
 _SAMPLE = 150  # answers that make a good measurement; one of fewer is tested sooner
+_AGREES = 0.5  # how far measurements of one limit may be apart, as a share of the greater
 _SLICE = 0.5  # seconds that one slice of a measurement lasts at least
 _OUTGROWN = 2.0  # how many times as fast as at its beginning the pace may become within a measurement
 _LATENESS = 0.005  # seconds that timers may be late by
@@ -64,13 +66,14 @@ class Pace:
         self._window = min(_FIRST_WINDOW, max_in_flight)
         self._limit: float | None = None
         self._confidence = 1.0
+        self._evidence = 0  # answers of the measurements that agree with each other
         self._since_cut = 0.0
         self._last_cut = -math.inf
         self._score = 0.0
         self.in_flight = 0
         self._duration = 0.0  # of a request, in seconds; the last ones count most
         self._next_start = -math.inf
-        self._paused_until = -math.inf
+        self.paused_until = -math.inf  # because the server asked for it
         self._paused_at = -math.inf
         self._asked_until = -math.inf  # the same, but without what was only held for a few requests
         self._holds = 0  # in a row, none of which was long enough
@@ -108,23 +111,29 @@ class Pace:
         """Return the seconds until a request may start; infinite while only the end of another can tell."""
         if self.in_flight >= int(self._window):
             return math.inf
-        return max(0.0, self._next_start - now, self._paused_until - now, self.gate.delay(now, self.in_flight))
+        return max(0.0, self._next_start - now, self.paused_until - now, self.gate.delay(now, self.in_flight))
 
     def start(self, now: float) -> None:
         """A request starts."""
         self.in_flight += 1
         gap = 1 / self.rate
-        # Late timers may be made up for, but time in which nobody asked may not.
-        # A rate that was set is kept to more strictly than one that was found, which is probed anyway.
-        lateness = max(gap, _LATENESS) if self._max_rate == math.inf else _LATENESS
-        self._next_start = max(self._next_start, now - lateness) + gap
+        # Late timers may be made up for, but time in which nobody asked may not: the server may refuse the second of
+        # two that come at once.
+        self._next_start = max(self._next_start, now - _LATENESS) + gap
 
-    def tick(self, now: float, *, waited: bool) -> None:
-        """Note that time has passed, and whether somebody waited all the while."""
+    def tick(self, now: float, *, waited: bool, for_turn: bool = True) -> None:
+        """Note that time has passed.
+
+        Args:
+            now: The time.
+            waited: Whether somebody waited all the while.
+            for_turn: Whether that was for a turn, and not only after a refusal.
+        """
         if self._now is not None and waited and not self.gate.shut:
             # A pause that the server asked for says nothing about its rate; one of a few requests belongs to it.
             seconds = max(0.0, now - max(self._now, self._asked_until, self.gate.paused_until))
-            self._since_cut += seconds
+            if for_turn:  # while all that was refused only waits to be sent again, nothing is learned of a faster pace
+                self._since_cut += seconds
             self._current.seconds += seconds
             if self.rate > _OUTGROWN * self._current.rate:
                 # What was answered at a much slower pace says nothing about the limit.
@@ -140,18 +149,18 @@ class Pace:
         """
         if seconds <= 0:
             return
-        is_new = now >= self._paused_until  # the others of a wave ask for the same pause
+        is_new = now >= self.paused_until  # the others of a wave ask for the same pause
         if is_new:
             self._paused_at = now
         if seconds <= _ROUNDED and self._limit is not None:
             if is_new:
                 held = 2 ** min(self._holds, 16) * _REQUESTS_TO_HOLD / self.rate
                 self._holds += 1
-                self._paused_until = now + min(seconds, held)
+                self.paused_until = now + min(seconds, held)
         else:
             self._current.answers += is_new
             self._current.refused += is_new
-            self._paused_until = self._asked_until = max(self._paused_until, now + seconds)
+            self.paused_until = self._asked_until = max(self.paused_until, now + seconds)
         if is_new:
             # It stands for the requests that were held back: what is refused with a pause is worth several refusals.
             self._add(_WEIGHT_OF_PAUSE - 1, now)
@@ -171,7 +180,8 @@ class Pace:
             self._current.answers += 1
             self._current.refused += refused
         if refused:
-            self._add(1, now)
+            at_limit = self._limit is not None and self.rate >= self._limit
+            self._add(_WEIGHT_AT_LIMIT if at_limit else 1, now)
         else:
             if started > self._paused_at:
                 self._holds = 0
@@ -194,8 +204,11 @@ class Pace:
     def _cut(self, now: float, measured: _Slice) -> None:
         offered = min(self.rate, measured.answers / measured.seconds if measured.seconds > 0 else measured.answers)
         # Half at the most: what was measured may be from before the limit moved, and is soon measured again.
-        self._limit = max(0.5, offered * max(0.5, 1 - measured.refused / measured.answers))
-        self._confidence = min(1.0, measured.answers / _SAMPLE)
+        limit = max(0.5, offered * max(0.5, 1 - measured.refused / measured.answers))
+        agrees = self._limit is not None and _AGREES * self._limit <= limit <= self._limit / _AGREES
+        # At a slow pace each measurement is of a few answers; those that agree vouch for each other.
+        self._evidence = measured.answers + (2 * self._evidence if agrees else 0)
+        self._limit, self._confidence = limit, min(1.0, self._evidence / _SAMPLE)
         self._since_cut = 0.0
         self._last_cut = now
         self._score = 0.0

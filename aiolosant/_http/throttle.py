@@ -15,7 +15,7 @@ from .deadline import Deadline
 from .pace import Pace
 
 _NEWS = 1.0  # seconds
-_NEWS_IN_REQUESTS = 20
+_NEWS_IN_REQUESTS = 40
 
 
 class Throttle:
@@ -51,7 +51,7 @@ class Throttle:
         now = asyncio.get_running_loop().time()
         if self._closed or self._waiters or self._background or self._pace.delay(now) > 0:
             return None
-        self._pace.tick(now, waited=self._backing_off > 0)
+        self._pace.tick(now, waited=self._backing_off > 0, for_turn=False)
         self._pace.start(now)
         return now
 
@@ -59,7 +59,7 @@ class Throttle:
     def seconds_of_news(self) -> float:
         """For how many seconds what was read may be relied on, be it that something is there or that it is not.
 
-        If twenty requests take longer at the server's pace, so long: otherwise it would get mostly readings.
+        If forty requests take longer at the server's pace, so long: otherwise it would get mostly readings.
         """
         return max(_NEWS, _NEWS_IN_REQUESTS * self._pace.seconds_a_request)
 
@@ -77,6 +77,11 @@ class Throttle:
     def pause(self, seconds: float) -> None:
         """Let nothing start for so long, because the server asked for it."""
         self._pace.pause(self._tick(), seconds)
+
+    @property
+    def paused_for(self) -> float:
+        """For how many more seconds nothing starts, because the server asked for it."""
+        return max(0.0, self._pace.paused_until - asyncio.get_running_loop().time())
 
     @property
     def waiting(self) -> int:
@@ -152,11 +157,9 @@ class Throttle:
             refused: Whether the server refused it with 429; None if it did not respond.
             down: Whether the server could not be reached, or failed.
         """
-        now, somebody_waits = (
-            asyncio.get_running_loop().time(),
-            bool(self._waiters or self._background or self._backing_off),
-        )
-        self._pace.tick(now, waited=somebody_waits)
+        now, for_turn = asyncio.get_running_loop().time(), bool(self._waiters or self._background)
+        somebody_waits = for_turn or self._backing_off > 0
+        self._pace.tick(now, waited=somebody_waits, for_turn=for_turn)
         self._pace.end(now, started, refused=refused, waiting=waited or somebody_waits, down=down)
         if (down or refused) and self.outage > self._patience:
             self._turn_away(lambda: _out_of_reach(self.outage))
@@ -172,7 +175,8 @@ class Throttle:
     def _tick(self) -> float:
         """Tell the pace that time has passed, and return it."""
         now = asyncio.get_running_loop().time()
-        self._pace.tick(now, waited=bool(self._waiters or self._background or self._backing_off))
+        for_turn = bool(self._waiters or self._background)
+        self._pace.tick(now, waited=for_turn or self._backing_off > 0, for_turn=for_turn)
         return now
 
     def _admit(self) -> None:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aiolosant.emulator import QUIRKS
-from aiolosant.emulator.faults import parsed_chances
-from aiolosant.emulator.fixtures import synthetic
-from aiolosant.reconcile import read_records
+from aiolosant import __version__
 
 from .console import run
-from .demo import run_demo
-from .doctor_command import run_doctor
-from .emulator_command import make_emulator, serve_emulator
 from .migrate_app import add_to
 from .options import Application, Concurrency, Json, Query, Yes
-from .read_commands import run_export, run_list, run_tree
 
 app: typer.Typer = typer.Typer(
     no_args_is_help=True,
@@ -41,7 +33,7 @@ class Sort(StrEnum):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(importlib.metadata.version("aiolosant"))
+        typer.echo(__version__)
         raise typer.Exit
 
 
@@ -68,6 +60,8 @@ def demo(
 
     Example: aiolosant demo --groups 5000 --concurrency 32
     """
+    from .demo import run_demo
+
     run(run_demo(tenants=groups, concurrency=concurrency, latency=latency / 1000))
 
 
@@ -85,6 +79,8 @@ def list_groups(
 
     Example: aiolosant list --filter 'Acme*' --json
     """
+    from .list_command import run_list
+
     run(
         run_list(
             application,
@@ -108,6 +104,8 @@ def tree(
 
     Example: aiolosant tree --depth 2
     """
+    from .read_commands import run_tree
+
     run(run_tree(application, depth=depth, as_json=as_json))
 
 
@@ -125,6 +123,8 @@ def export(
 
     Example: aiolosant export groups.jsonl
     """
+    from .read_commands import run_export
+
     run(run_export(application, file, query=query, for_spreadsheet=for_spreadsheet))
 
 
@@ -147,6 +147,8 @@ def doctor(
 
     Example: aiolosant doctor --probe
     """
+    from .doctor_command import run_doctor
+
     run(run_doctor(application, probe=probe, yes=yes, as_json=as_json))
 
 
@@ -175,7 +177,11 @@ def emulator(
         str, typer.Option(help="Faults by chance, such as 'cut-after-write=5%,429=10%'.", show_default=False)
     ] = "",
     quirks: Annotated[
-        str, typer.Option(help=f"In what to be wrong on purpose: some of {', '.join(QUIRKS)}.", show_default=False)
+        str,
+        typer.Option(
+            help="In what to be wrong on purpose, such as 'keyset,tags'; any other word lists them all.",
+            show_default=False,
+        ),
     ] = "",
     application: Annotated[
         str | None, typer.Option(help="Id of the application; by default the file's, or a new one.", show_default=False)
@@ -196,6 +202,11 @@ def emulator(
 
     Example: aiolosant emulator --port 0 -- npm test
     """
+    from aiolosant.emulator.faults import parsed_chances
+    from aiolosant.emulator.fixtures import synthetic
+    from aiolosant.reconcile import read_records
+
+    from .emulator_command import make_emulator, serve_emulator
 
     def serve() -> int:
         records = [] if seed is None else read_records(seed)

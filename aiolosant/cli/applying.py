@@ -8,7 +8,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import attrs
 import typer
@@ -20,29 +19,14 @@ from aiolosant.groups import ExperienceGroups
 from aiolosant.reconcile import Applying, ChangeOutcome, Plan, apply
 from aiolosant.reconcile.report import Ended, write_report
 
-from .console import FAILED, INTERRUPTED, Where, drop_output, printable, settling_on_interrupt
+from .choices import HowToApply
+from .console import FAILED, INTERRUPTED, drop_output, printable, settling_on_interrupt
 from .plan_view import change_as_object
 from .progress import Ticker, progress
+from .where import Where
 
 # How many changes that did not go well are told of one by one.
 _MOST_TOLD = 20
-
-
-@attrs.frozen
-class HowToApply:
-    """What the options of a command say of how a plan is carried out.
-
-    Attributes:
-        concurrency: Most requests under way at a time.
-        as_json: Whether to print a line of JSON for each outcome.
-        results: The folder for the journal; None for none.
-        report: The page to write in the end; None for none.
-    """
-
-    concurrency: int = 16
-    as_json: bool = False
-    results: Path | None = None
-    report: Path | None = None
 
 
 async def carry_out(groups: ExperienceGroups, plan: Plan, where: Where, how: HowToApply) -> int:

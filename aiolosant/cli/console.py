@@ -8,24 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-import attrs
 import typer
 
-from aiolosant._http import codec
-from aiolosant._http.deadline import Deadline
-from aiolosant._http.request import Request
-from aiolosant.client import LosantClient
-from aiolosant.errors import ConfigurationError, LosantError, PermissionDeniedError, PlanError, UnsafePlanError
-from aiolosant.groups import parts_of
-
-from .progress import Ticker
+from aiolosant.errors import ConfigurationError, LosantError, PlanError, UnsafePlanError
 
 FAILED = 1
 USAGE = 2
@@ -87,57 +78,6 @@ def drop_output() -> None:
 def _give_up(reason: object, code: int) -> NoReturn:
     typer.echo(f"aiolosant: {printable(str(reason))}", err=True)
     raise typer.Exit(code) from None
-
-
-def parsed_time(option: str, text: str) -> float:
-    """Return the seconds of a time such as `90`, `90s`, `10m` or `2h`.
-
-    Raises:
-        ValueError: It is none; the message names the option.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if not found:
-        raise ValueError(f"{option} must be a time such as 90s, 10m or 2h, not {text!r}")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
-
-
-@attrs.frozen
-class Where:
-    """The application that a command is about.
-
-    Attributes:
-        application_id: Its id.
-        name: What it is called; "" if the token may not read that.
-        url: The address of the API.
-    """
-
-    application_id: str
-    name: str
-    url: str
-
-    @property
-    def label(self) -> str:
-        """The name, if it is known, and the id."""
-        return f"{self.name!r} ({self.application_id})" if self.name else self.application_id
-
-
-async def tell_where(losant: LosantClient) -> Where:
-    """Find out what the application is called, and say on stderr where this is going to happen.
-
-    Raises:
-        LosantError: There is no such application, or nobody answers.
-    """
-    endpoint, _ = parts_of(losant.experience_groups)
-    try:
-        path, transport = f"/applications/{endpoint.application_id}", endpoint.transport
-        request = Request(method="GET", path=path, decode=codec.decode_any)
-        async with Ticker("applications looked up", 1):
-            found = await transport.call(request, Deadline(transport.timeout, patient=True))  # it waits out an outage
-    except PermissionDeniedError:  # which groups do not need
-        found = {}
-    where = Where(endpoint.application_id, str(found.get("name") or ""), endpoint.transport.base_url)
-    typer.echo(f"application {printable(where.label)} at {where.url}", err=True)
-    return where
 
 
 def printable(text: str) -> str:

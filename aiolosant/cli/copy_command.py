@@ -18,13 +18,15 @@ from aiolosant.models import ExperienceGroup
 from aiolosant.reconcile import Plan, Record
 from aiolosant.reconcile.codec import to_record, to_row
 
-from .applying import HowToApply, carry_out
-from .console import confirm, printable, tell_where
+from .applying import carry_out
+from .choices import Connection, HowToApply, HowToPlan
+from .console import confirm, printable
 from .member_mapping import Mapped, Members, Row, count_members, drop, keep, matched, read_map, with_ids_in_texts
-from .migrate_commands import HowToPlan, resolve
-from .options import Connection
+from .migrate_commands import identity_of, resolve
+from .parsing import parsed_query
 from .plan_view import ask_about_deletes, show_plan, tell_warnings
-from .read_commands import parsed_query, read_all
+from .read_commands import read_all
+from .where import tell_where
 
 
 async def run_copy(
@@ -41,7 +43,7 @@ async def run_copy(
     dry_run: bool,
 ) -> int:
     """Make the groups of one application those of another."""
-    identity = how.identity()
+    identity = identity_of(how)
     if isinstance(identity, ById):
         raise ConfigurationError("--match-by must be name or tag:KEY: groups have other ids in another application")
     from_url = os.environ.get("LOSANT_FROM_API_URL")

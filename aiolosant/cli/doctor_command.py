@@ -10,8 +10,8 @@ import typer
 from aiolosant import doctor
 from aiolosant.errors import LosantError
 
+from .choices import Connection
 from .console import FAILED, confirm, printable, settling_on_interrupt
-from .options import Connection
 
 
 async def run_doctor(application: str | None, *, probe: bool, yes: bool, as_json: bool) -> int:

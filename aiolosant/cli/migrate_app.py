@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
-from .applying import HowToApply
+from .choices import Connection, HowToApply, HowToPlan, HowToRead, Pace
 from .console import run
-from .copy_command import run_copy
-from .migrate_commands import HowToPlan, run_apply, run_check, run_delete, run_plan, run_undo
 from .options import (
     AdoptBy,
     All,
     Application,
     Concurrency,
-    Connection,
     DryRun,
     Json,
     MatchBy,
@@ -32,8 +29,6 @@ from .options import (
     reads,
     talks,
 )
-from .reading import HowToRead
-from .rehearse_command import Pace, run_rehearse
 
 Files = Annotated[
     list[Path],
@@ -47,6 +42,8 @@ def check(files: Files, match_by: MatchBy = "name", *, read: HowToRead) -> None:
 
     Example: aiolosant check groups.csv --match-by tag:externalId
     """
+    from .migrate_commands import run_check
+
     with Connection().logged():
         run(lambda: run_check(files, HowToPlan(match_by, read=read)))
 
@@ -77,6 +74,8 @@ def plan(
 
     Example: aiolosant plan groups.csv --match-by tag:externalId --out night.plan --report night.html
     """
+    from .migrate_commands import run_plan
+
     how = HowToPlan(match_by, adopt_by, prune, under, max_deletes, max_changes, read)
     run(run_plan(connection, application, files, how, out=out, report=report, everything=everything, as_json=as_json))
 
@@ -118,6 +117,8 @@ def apply(
 
     Example: aiolosant apply night.plan --results night/
     """
+    from .migrate_commands import run_apply
+
     how = HowToPlan(match_by, adopt_by, prune, under, max_deletes, max_changes, read)
     apply_how = HowToApply(concurrency, as_json, results, report)
     run(
@@ -153,6 +154,8 @@ def undo(
 
     Example: aiolosant undo night/
     """
+    from .migrate_commands import run_undo
+
     how = HowToApply(concurrency, as_json, results)
     run(run_undo(connection, application, folder, how, yes=yes, dry_run=dry_run))
 
@@ -178,6 +181,8 @@ def delete(
 
     Example: aiolosant delete --filter 'Test *' --subtree --results cleanup/
     """
+    from .migrate_commands import run_delete
+
     run(
         run_delete(
             connection,
@@ -233,6 +238,8 @@ def copy(
 
     Example: aiolosant copy --from-application 575e... --to-application 576f... --members match
     """
+    from .copy_command import run_copy
+
     how = HowToPlan(match_by, prune=prune, max_deletes=max_deletes, max_changes=max_changes)
     run(
         run_copy(
@@ -283,6 +290,8 @@ def rehearse(
 
     Example: aiolosant rehearse groups.csv --match-by tag:externalId --rate-limit 20
     """
+    from .rehearse_command import run_rehearse
+
     how = HowToPlan(match_by, adopt_by, prune, under, max_deletes, max_changes, read)
     pace = Pace(latency, rate_limit)
     run(run_rehearse(connection, application, files, how, concurrency=concurrency, pace=pace, everything=everything))

@@ -23,51 +23,31 @@ from aiolosant.reconcile.report import check_name as check_report_name
 from aiolosant.reconcile.saved import is_plan
 from aiolosant.reconcile.standing import standing_of
 
-from .applying import HowToApply, carry_out
-from .console import FAILED, confirm, limit_text, printable, tell_where
-from .options import Connection
+from .applying import carry_out
+from .choices import Connection, HowToApply, HowToPlan
+from .console import FAILED, confirm, limit_text, printable
+from .parsing import parsed_query
 from .plan_view import ask_about_deletes, report_plan, show_plan, tell_warnings
-from .read_commands import parsed_query, read_all
-from .reading import HowToRead, is_regular, read_files
+from .read_commands import read_all
+from .reading import is_regular, read_files
+from .where import tell_where
 
 
-@attrs.frozen
-class HowToPlan:
-    """What the options of a command say of how a plan is made, and of what it may do.
+def identity_of(how: HowToPlan) -> MatchBy:
+    """Return which live group a record is.
 
-    Attributes:
-        match_by: Which live group a record is, as `parsed_match_by` takes it.
-        adopt_by: `name`, or None.
-        prune: Whether to delete what no record wants.
-        under: Id or path of a group that all is to be below; None for the whole application.
-        max_deletes: A number or a share.
-        max_changes: The same for all changes; None for any number.
-        read: How the file is read.
+    Raises:
+        ValueError: An option is none of what it may be.
     """
-
-    match_by: str = "name"
-    adopt_by: str | None = None
-    prune: bool = False
-    under: str | None = None
-    max_deletes: str = "10%"
-    max_changes: str | None = None
-    read: HowToRead = attrs.field(factory=HowToRead)
-
-    def identity(self) -> MatchBy:
-        """Return which live group a record is.
-
-        Raises:
-            ValueError: An option is none of what it may be.
-        """
-        identity = parsed_match_by(self.match_by)
-        if self.adopt_by is None:
-            return identity
-        if self.adopt_by != "name" or not isinstance(identity, ByTag):
-            raise ValueError("--adopt-by must be name, and goes with --match-by tag:KEY")
-        return by_tag(identity.tag, adopt=by_name())
+    identity = _parsed_match_by(how.match_by)
+    if how.adopt_by is None:
+        return identity
+    if how.adopt_by != "name" or not isinstance(identity, ByTag):
+        raise ValueError("--adopt-by must be name, and goes with --match-by tag:KEY")
+    return by_tag(identity.tag, adopt=by_name())
 
 
-def parsed_match_by(text: str) -> MatchBy:
+def _parsed_match_by(text: str) -> MatchBy:
     """`name`, `id` or `tag:KEY`.
 
     Raises:
@@ -84,7 +64,7 @@ def parsed_match_by(text: str) -> MatchBy:
 
 def run_check(files: Sequence[Path], how: HowToPlan) -> int:
     """Read files and say what is wrong with them, without talking to anybody; return the exit code."""
-    identity, records = how.identity(), read_files(files, how.read)
+    identity, records = identity_of(how), read_files(files, how.read)
     known = {record.id for record in records if record.id is not None}
     outside = [record for record in records if record.parent_id not in known and is_id(record.parent_id or "")]
     # Parents that are no records must be live groups, which nobody can know here. What can be no id of one is wrong.
@@ -115,7 +95,7 @@ async def run_plan(
     if out is not None and is_regular(out) and not is_plan(out):
         raise ValueError(f"--out {out}: there is a file that is no plan; it would be lost")
     check_report_name(report)
-    identity, records = how.identity(), read_files(files, how.read)
+    identity, records = identity_of(how), read_files(files, how.read)
     async with connection.client(application) as losant:
         where = await tell_where(losant)
         plan = await _plan(losant, records, identity, how)
@@ -150,7 +130,7 @@ async def run_apply(
         raise ValueError(
             "how a plan is made was said when it was kept: only --max-deletes and --max-changes go with it"
         )
-    identity, records = (how.identity(), []) if kept else (how.identity(), read_files(files, how.read))
+    identity, records = (identity_of(how), []) if kept else (identity_of(how), read_files(files, how.read))
     async with connection.client(application) as losant:
         where = await tell_where(losant)
         check_application("the plan", None if kept is None else kept.application_id, where.application_id)

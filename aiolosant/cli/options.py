@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-import logging
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-import attrs
 import typer
 
-from aiolosant.client import LosantClient, retry_from_env
-from aiolosant.errors import ConfigurationError
-
-from .console import parsed_time
-from .reading import HowToRead
+from .choices import Connection, HowToRead
 
 Application = Annotated[
     str | None, typer.Option(help="Application id, instead of LOSANT_APPLICATION_ID.", show_default=False)
@@ -41,7 +33,9 @@ Prune = Annotated[
     bool, typer.Option("--prune", help="Delete what no record wants; with tag:KEY only what carries the tag.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer every question with yes. It lifts no limit.")]
-Concurrency = Annotated[int, typer.Option(min=1, help="Most requests under way at a time.")]
+Concurrency = Annotated[
+    int, typer.Option(min=1, help="Most changes under way at a time; lookups ahead of them come on top.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, as `plan` does.")]
 All = Annotated[bool, typer.Option("--all", help="Show every change, however many there are.")]
 Under = Annotated[
@@ -73,74 +67,6 @@ ReportFile = Annotated[
         help="Write a page for people (.html) or for a pull request (.md).", dir_okay=False, show_default=False
     ),
 ]
-
-
-@attrs.frozen
-class Connection:
-    """What a command says of how it talks to Losant.
-
-    Attributes:
-        timeout: Seconds for one request and its retries, as a time such as `90s`.
-        max_rate: The most requests a second; None for what the server takes.
-        patience: How long to wait for a server that is out of reach, as a time such as `10m`.
-        allow_http: Whether http may be spoken to another machine.
-        verbose: How much to log to stderr: 0 warnings, 1 what happens, 2 each request.
-        log_file: Where to log everything; None for nowhere.
-    """
-
-    timeout: str = "60s"
-    max_rate: float | None = None
-    patience: str = "2m"
-    allow_http: bool = False
-    verbose: int = 0
-    log_file: Path | None = None
-
-    def client(self, application: str | None, **others: Any) -> LosantClient:
-        """Return a client out of the environment, for the application that was asked for or the environment's own.
-
-        Raises:
-            ConfigurationError: There is no token, or no application.
-            ValueError: A time is none.
-        """
-        application = application or os.environ.get("LOSANT_APPLICATION_ID")
-        if not application:
-            raise ConfigurationError("no application; pass --application or set LOSANT_APPLICATION_ID")
-        return LosantClient.from_env(
-            application_id=application,
-            timeout=parsed_time("--timeout", self.timeout),
-            retry=retry_from_env(patience=parsed_time("--patience", self.patience)),
-            max_rate=self.max_rate,
-            allow_http=self.allow_http,
-            **others,
-        )
-
-    @contextlib.contextmanager
-    def logged(self) -> Iterator[None]:
-        """Log to stderr and to the file, as it was asked for.
-
-        Raises:
-            OSError: The file cannot be written.
-        """
-        logger, level = logging.getLogger("aiolosant"), {0: logging.WARNING, 1: logging.INFO}.get(self.verbose, 10)
-        handlers: list[logging.Handler] = [logging.StreamHandler()]
-        handlers[0].setLevel(level)
-        if not self.verbose:  # that a request is sent again is nothing to be told at each one
-            handlers[0].addFilter(lambda record: not hasattr(record, "delay") and not hasattr(record, "seconds"))
-        handlers[0].setFormatter(logging.Formatter("aiolosant: %(message)s"))
-        if self.log_file is not None:
-            handlers.append(logging.FileHandler(self.log_file, encoding="utf-8"))
-            handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        before = logger.level
-        logger.setLevel(logging.DEBUG if self.log_file else level)
-        for handler in handlers:
-            logger.addHandler(handler)
-        try:
-            yield
-        finally:
-            logger.setLevel(before)
-            for handler in handlers:
-                logger.removeHandler(handler)
-                handler.close()
 
 
 _CONNECTION = {

@@ -13,7 +13,8 @@ from aiolosant._http import codec
 from aiolosant.reconcile import Change, Plan
 from aiolosant.reconcile.report import write_report
 
-from .console import CHANGES, Where, confirm, confirm_name, drop_output, printable
+from .console import CHANGES, confirm, confirm_name, drop_output, printable
+from .where import Where
 
 # How many lines are shown of a plan, and how many deletes and warnings are told of one by one.
 _MOST_LINES = 300

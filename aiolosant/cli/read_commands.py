@@ -1,4 +1,4 @@
-"""`list`, `tree` and `export`: what only reads."""
+"""`tree` and `export`: what reads all groups."""
 
 from __future__ import annotations
 
@@ -7,63 +7,19 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import typer
 
 from aiolosant._forest import Forest
 from aiolosant._http import codec
-from aiolosant.group_reads import SortField
 from aiolosant.groups import ExperienceGroups
 from aiolosant.models import ExperienceGroup
 from aiolosant.reconcile import RecordWriter
 from aiolosant.reconcile.make_plan import SIDE_BY_SIDE
 
+from .choices import Connection
 from .console import printable
-from .options import Connection
+from .parsing import parsed_query
 from .progress import progress
-
-
-def parsed_query(text: str | None) -> dict[str, Any] | None:
-    """An advanced query that was given as JSON.
-
-    Raises:
-        ValueError: It is no JSON object.
-    """
-    if not text:
-        return None
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except ValueError as problem:
-        raise ValueError(f"--query must be a JSON object, such as '{{\"parentId\": null}}': {problem}") from None
-
-
-async def run_list(
-    application: str | None,
-    *,
-    name_filter: str,
-    query: str | None,
-    sort: SortField,
-    descending: bool,
-    limit: int | None,
-    as_json: bool,
-) -> None:
-    """Print groups in order, as lines or as JSON Lines."""
-    async with Connection().client(application) as losant:
-        if limit == 0:
-            return
-        groups = losant.experience_groups.list(
-            filter=name_filter,
-            query=parsed_query(query),
-            sort_field=sort,
-            sort_direction="desc" if descending else "asc",
-            per_page=min(limit or 1000, 1000),
-        )
-        left = limit
-        async for group in groups:
-            typer.echo(codec.encode(codec.to_object(group)) if as_json else f"{group.id}  {printable(group.name)}")
-            left = None if left is None else left - 1
-            if left == 0:
-                break
 
 
 async def run_tree(application: str | None, *, depth: int | None, as_json: bool) -> None:

@@ -14,6 +14,8 @@ from aiolosant.errors import PlanError
 from aiolosant.reconcile import Record, read_records
 from aiolosant.reconcile.json_reader import UNNAMED
 
+from .choices import HowToRead
+
 
 class Mapping(msgspec.Struct, rename="camel", forbid_unknown_fields=True, frozen=True):
     """What a mapping file says; see docs/files.md."""
@@ -27,54 +29,30 @@ class Mapping(msgspec.Struct, rename="camel", forbid_unknown_fields=True, frozen
     members_mode: Literal["replace", "add"] | None = None
 
 
-@attrs.frozen
-class HowToRead:
-    """What the options of a command say of its files.
+def _options_of(how: HowToRead) -> tuple[dict[str, Any], str | None]:
+    """Return the arguments of `read_records`, and what becomes of other members; an option wins over the file.
 
-    Attributes:
-        delimiter: What separates the columns of a CSV; None to find out. `tab` is a tab.
-        map: `OLD=NEW` for each column with another name than the API's.
-        ignore_columns: Columns to leave out, separated by commas.
-        levels: Columns that make the tree, separated by commas.
-        format: The format, whatever the name ends in; None to go by that.
-        empty: `keep` or `clear`.
-        members_mode: `replace`, `add`, or None for what the file says.
-        mapping: A TOML file that says the same.
+    Raises:
+        ValueError: An option or the mapping file is none of what it may be.
+        OSError: The mapping file cannot be read.
     """
-
-    delimiter: str | None = None
-    map: tuple[str, ...] = ()
-    ignore_columns: str = ""
-    levels: str = ""
-    format: str | None = None
-    empty: str | None = None
-    members_mode: str | None = None
-    mapping: Path | None = None
-
-    def options(self) -> tuple[dict[str, Any], str | None]:
-        """Return the arguments of `read_records`, and what becomes of other members; an option wins over the file.
-
-        Raises:
-            ValueError: An option or the mapping file is none of what it may be.
-            OSError: The mapping file cannot be read.
-        """
-        kept = Mapping() if self.mapping is None else _read_mapping(self.mapping)
-        columns: dict[str, str | None] = {**kept.columns, **dict.fromkeys(kept.ignore)}
-        for pair in self.map:
-            old, equals, new = pair.partition("=")
-            if not (old.strip() and equals and new.strip()):
-                raise ValueError(f"--map must be OLD=NEW, such as --map Kunde=name, not {pair!r}")
-            columns[old.strip()] = new.strip()
-        columns |= dict.fromkeys(_names(self.ignore_columns))
-        delimiter = self.delimiter or kept.delimiter
-        options = {
-            "delimiter": "\t" if delimiter in ("tab", "\\t") else delimiter,
-            "columns": columns,
-            "levels": _names(self.levels) or kept.levels,
-            "format": self.format or kept.format,
-            "empty": self.empty or kept.empty or "keep",
-        }
-        return options, self.members_mode or kept.members_mode
+    kept = Mapping() if how.mapping is None else _read_mapping(how.mapping)
+    columns: dict[str, str | None] = {**kept.columns, **dict.fromkeys(kept.ignore)}
+    for pair in how.map:
+        old, equals, new = pair.partition("=")
+        if not (old.strip() and equals and new.strip()):
+            raise ValueError(f"--map must be OLD=NEW, such as --map Kunde=name, not {pair!r}")
+        columns[old.strip()] = new.strip()
+    columns |= dict.fromkeys(_names(how.ignore_columns))
+    delimiter = how.delimiter or kept.delimiter
+    options = {
+        "delimiter": "\t" if delimiter in ("tab", "\\t") else delimiter,
+        "columns": columns,
+        "levels": _names(how.levels) or kept.levels,
+        "format": how.format or kept.format,
+        "empty": how.empty or kept.empty or "keep",
+    }
+    return options, how.members_mode or kept.members_mode
 
 
 def _names(text: str) -> list[str]:
@@ -98,7 +76,7 @@ def read_files(files: Sequence[Path], how: HowToRead) -> list[Record]:
     """
     records: list[Record] = []
     problems: list[str] = []
-    options, mode = how.options()
+    options, mode = _options_of(how)
     if mode not in (None, "replace", "add"):
         raise ValueError(f"--members-mode must be replace or add, not {mode!r}")
     for file in files:

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import attrs
 import typer
 
 from aiolosant import reconcile
@@ -22,28 +21,16 @@ from aiolosant.models import ExperienceGroup
 from aiolosant.reconcile import ChangeOutcome, Plan
 from aiolosant.reconcile.members import resolved
 
-from .console import FAILED, printable, tell_where
-from .migrate_commands import HowToPlan, resolve
-from .options import Connection
+from .choices import Connection, HowToPlan, Pace
+from .console import FAILED, printable
+from .migrate_commands import identity_of, resolve
 from .plan_view import show_plan
 from .read_commands import read_all
 from .reading import read_files
+from .where import tell_where
 
 _SMALL_REQUESTS = 5
 _MOST_TOLD = 20
-
-
-@attrs.frozen
-class Pace:
-    """How fast the rehearsal's server is.
-
-    Attributes:
-        latency: Milliseconds that each answer takes; None for as long as the live one takes.
-        rate_limit: Requests a second; None for no limit.
-    """
-
-    latency: float | None = None
-    rate_limit: float | None = None
 
 
 async def run_rehearse(
@@ -57,7 +44,7 @@ async def run_rehearse(
     everything: bool,
 ) -> int:
     """Carry a plan out on a copy; return 1 if something did not go well, or did not end as planned."""
-    identity, records = how.identity(), read_files(files, how.read)
+    identity, records = identity_of(how), read_files(files, how.read)
     async with connection.client(application) as losant:
         where = await tell_where(losant)
         groups = losant.experience_groups

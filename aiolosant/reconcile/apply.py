@@ -36,14 +36,14 @@ def apply(
 
     A group is created or moved as soon as its own parent is in place. Creates are exactly-once, by the plan's
     `match_by`. Before an update or a delete the group is read again, many in one query, and left alone if somebody has
-    changed it; that reading is at most a second old, or as old as twenty requests take at the server's pace, and the
+    changed it; that reading is at most a second old, or as old as forty requests take at the server's pace, and the
     wait for a turn may take as long again. Deletes come last, and only if all else went well. What is interrupted is
     resumed by a new plan.
 
     Args:
         groups: The groups that the plan was made for.
         plan: What to do.
-        concurrency: How many changes to have under way at a time, 1 or more.
+        concurrency: How many changes to have under way at a time, 1 or more. Lookups ahead of them come on top.
         journal: A folder, made if it is not there, for what was there before each write and what became of it, so that
             `undo` finds the way back, whenever this is killed: `journal.jsonl`, `done.csv`, `failed.csv` (mend it and
             apply it) and `ids.json` (the live id of each record's id). None for none.
@@ -154,6 +154,8 @@ class _ApplyJob:
                 once.lookups.expect(key)
             if change.group_id is not None:
                 self._readings.expect(change.group_id)
+                if change.action == "delete":
+                    self._children.expect(change.group_id.lower())
 
     def accept(self, item: Item) -> None:
         """Let the change with the longest chain of changes behind it begin first."""
@@ -211,6 +213,7 @@ class _ApplyJob:
                 self._once.lookups.forget(key)
             if change.group_id is not None:
                 self._readings.forget(change.group_id)
+                self._children.forget(change.group_id.lower())
             return ChangeOutcome(change, "skipped", None, _SkippedError(step.obstacle))
         acts = {"create": self._create, "update": self._update, "delete": self._delete}
         try:
