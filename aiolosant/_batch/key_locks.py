@@ -29,7 +29,7 @@ class KeyLock(asyncio.Lock):
         self._group_since = -math.inf
         self._doubt_until = -math.inf
         self.waiting: int = 0
-        self.looked = -math.inf
+        self.looked: float = -math.inf
 
     async def take(self, permit: Permit) -> float:
         """Wait until nobody else in this client creates the group; `release` lets others have it.
