@@ -10,9 +10,10 @@ from typing import Any
 
 import attrs
 
-from aiolosant.emulator import Emulator, Fault, RequestRecord
+from aiolosant.emulator import Emulator
 
 from .process import spawned
+from .quota import quota
 
 
 @attrs.frozen
@@ -49,7 +50,12 @@ class Begun:
 
 @attrs.frozen
 class Counted:
-    """What was asked: seconds since the first request, and whether it was refused."""
+    """What was asked.
+
+    Attributes:
+        times: Of each request, seconds since the first.
+        refused: Of each, whether it was refused.
+    """
 
     times: Sequence[float]
     refused: Sequence[bool]
@@ -111,7 +117,7 @@ def _begin(emulator: Emulator, world: World) -> Begun:
 
 def _limit(emulator: Emulator, world: World) -> None:
     emulator.latency, emulator.rate_limit, emulator.retry_after = world.latency, world.rate_limit, world.retry_after
-    emulator.before_request = None if world.window is None else _quota(*world.window)
+    emulator.before_request = None if world.window is None else quota(*world.window)
     emulator.requests.clear()
 
 
@@ -119,20 +125,6 @@ def _count(emulator: Emulator, _world: None) -> Counted:
     records = tuple(emulator.requests)
     first = records[0].time if records else 0.0
     return Counted([one.time - first for one in records], [one.status == 429 for one in records])
-
-
-def _quota(most: int, seconds: float) -> Any:
-    """Take so many in each window, and refuse all others without a word of when."""
-    began, taken = 0.0, 0
-
-    def fault(request: RequestRecord) -> Fault | None:
-        nonlocal began, taken
-        if request.time - began >= seconds:
-            began, taken = request.time, 0
-        taken += 1
-        return Fault.TOO_MANY_REQUESTS if taken > most else None
-
-    return fault
 
 
 _VERBS: dict[str, Callable[[Emulator, Any], object]] = {"begin": _begin, "limit": _limit, "count": _count}

@@ -17,6 +17,7 @@ import aiohttp
 from aiolosant import LosantClient, LosantError, NewExperienceGroup
 from aiolosant.emulator import Emulator, Fault, RequestRecord
 
+from .quota import quota
 from .table import Row
 
 WORKERS = 64
@@ -130,16 +131,7 @@ def _rate_with_retry_after(emulator: Emulator) -> str:
 
 
 def _quota(emulator: Emulator) -> str:
-    """Take so many in each window of some seconds, and refuse all others without a word of when."""
-    window = {"began": 0.0, "taken": 0}
-
-    def fault(request: RequestRecord) -> Fault | None:
-        if request.time - window["began"] >= _WINDOW:
-            window.update(began=request.time, taken=0)
-        window["taken"] += 1
-        return Fault.TOO_MANY_REQUESTS if window["taken"] > _RATE * _WINDOW else None
-
-    emulator.before_request = fault
+    emulator.before_request = quota(_RATE * _WINDOW, _WINDOW)
     return f"{_RATE * _WINDOW:g} in {_WINDOW:g} s, a batch"
 
 

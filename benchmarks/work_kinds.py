@@ -108,22 +108,20 @@ async def _script_deletes(script: Script, count: int, ids: Ids) -> None:
     await asyncio.gather(*(script.ask("DELETE", f"/{ids[name]}") for name in _names(count)))
 
 
+def _creates(name: str, *, unique: bool) -> Kind:
+    return Kind(
+        name,
+        lambda _: [],
+        _nothing,
+        lambda ours, count, _: ours.create(_names(count), unique=unique),
+        lambda script, count, _: script.create(_names(count)),
+        is_for_limits=unique,
+    )
+
+
 KINDS = (
-    Kind(
-        "create",
-        lambda _: [],
-        _nothing,
-        lambda ours, count, _: ours.create(_names(count), unique=False),
-        lambda script, count, _: script.create(_names(count)),
-    ),
-    Kind(
-        "create, unique_by",
-        lambda _: [],
-        _nothing,
-        lambda ours, count, _: ours.create(_names(count), unique=True),
-        lambda script, count, _: script.create(_names(count)),
-        is_for_limits=True,
-    ),
+    _creates("create", unique=False),
+    _creates("create, unique_by", unique=True),
     Kind(
         "all there already",
         _tenants,

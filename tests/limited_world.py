@@ -47,7 +47,7 @@ class World:
 
     def pump(self, client: int) -> None:
         pace = self.paces[client]
-        pace.tick(self.now, waited=self.somebody_waits(client))
+        pace.tick(self.now, waited=self.somebody_waits(client), for_turn=self.waiting[client] > 0)
         while self.waiting[client]:
             delay = pace.delay(self.now)
             if delay > 0:
@@ -68,7 +68,7 @@ class World:
         refused = not self.has_room() or self.random.random() < self.noise
         self.answers.append((self.now, client, refused))
         pace = self.paces[client]
-        pace.tick(self.now, waited=self.somebody_waits(client))
+        pace.tick(self.now, waited=self.somebody_waits(client), for_turn=self.waiting[client] > 0)
         pace.end(self.now, started, refused=refused, waiting=self.somebody_waits(client))
         if refused:
             self.backing_off[client] += 1

@@ -30,7 +30,7 @@ async def test_that_nothing_ends_is_told_with_how_long(capsys: Captured) -> None
     async with Ticker("applied", 3, every=0.001) as ticker:
         ticker.done = 1
         assert await line_with("none for 0.002 seconds", capsys) == (
-            "aiolosant: 1 of 3 applied; none for 0.002 seconds: Losant or the network makes it wait (-v says more)"
+            "aiolosant: 1 of 3 applied; none for 0.002 seconds, waiting for an answer or a turn (-v says more)"
         )
         ticker.done = 2
         assert await line_with("2 of 3", capsys) == "aiolosant: 2 of 3 applied"

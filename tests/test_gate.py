@@ -141,7 +141,7 @@ def test_a_pause_of_a_second_is_believed_in_steps_once_the_rate_is_known() -> No
     """It may be rounded up from milliseconds; what was too short is doubled, and a longer one is believed at once."""
     pace = Pace(16)
     for n in range(100):
-        pace.tick(n * 0.01, waited=True)
+        pace.tick(n * 0.01, waited=True, for_turn=True)
         pace.start(n * 0.01)
         pace.end(n * 0.01, n * 0.01, refused=n % 3 == 0, waiting=True)
     assert pace.limit_found
@@ -161,8 +161,8 @@ def test_a_wave_of_which_nothing_was_taken_says_nothing_of_the_rate() -> None:
     pace = Pace(64)
     for _ in range(16):
         pace.start(0.0)
-    pace.tick(0.0, waited=True)
-    pace.tick(1.0, waited=True)
+    pace.tick(0.0, waited=True, for_turn=True)
+    pace.tick(1.0, waited=True, for_turn=True)
     pace.pause(1.0, 2.0)
     for _ in range(16):
         pace.end(1.0, 0.0, refused=True, waiting=True)

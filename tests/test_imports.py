@@ -116,6 +116,24 @@ def test_the_public_names_are_sorted_and_there() -> None:
 
 def test_importing_the_client_imports_neither_emulator_nor_command() -> None:
     """A service pays for nothing that it does not use."""
-    check = "import sys, aiolosant; print(*[m for m in sys.modules if m in {'aiolosant.emulator', 'typer', 'sqlite3'}])"
+    assert imports_of("from aiolosant import LosantClient") & {"aiolosant.emulator", "typer", "sqlite3"} == set()
+
+
+def test_saying_how_the_command_is_used_imports_little() -> None:
+    """Whoever asks for `--help` does not wait for aiohttp, and `list` waits for neither plans nor bars."""
+    assert imports_of("import aiolosant.cli.app") & {"aiohttp", "msgspec", "rich", "aiolosant.reconcile"} == set()
+    assert imports_of("import aiolosant.cli.list_command") & {"rich", "aiolosant.reconcile"} == set()
+
+
+def test_every_public_name_comes_when_it_is_asked_for() -> None:
+    """By a star, by `dir`, and one by one in a new interpreter."""
+    there = "set(globals()) & set(dir(aiolosant))"
+    check = f"from aiolosant import *; import aiolosant; assert set(aiolosant.__all__) <= {there}"
+    assert "aiohttp" in imports_of(check)
+
+
+def imports_of(statement: str) -> set[str]:
+    """The modules that a new interpreter has imported after a statement."""
+    check = f"import sys; {statement}; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)  # noqa: S603 - ours
-    assert ran.stdout.split() == []
+    return set(ran.stdout.split())

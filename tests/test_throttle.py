@@ -50,6 +50,12 @@ def test_a_limit_is_found_though_nobody_has_to_wait_for_a_turn(workers: int, see
     assert world.taken(5, 20) >= 45
 
 
+@pytest.mark.parametrize(("rate", "seconds"), [(math.inf, 1), (200, 1), (10, 4), (0.5, 30)])
+async def test_news_lasts_for_as_long_as_forty_requests_take(rate: float, seconds: float) -> None:
+    """A second at least; and half a minute at most, since deletes go by it."""
+    assert Throttle(16, max_rate=rate).seconds_of_news == pytest.approx(seconds)
+
+
 async def test_a_batch_of_the_usual_size_finds_the_limit(emulator: Emulator) -> None:
     """Sixteen at a time, far more than the server takes: no group is given up for that."""
     emulator.rate_limit = 50
@@ -105,8 +111,8 @@ def test_idle_time_does_not_change_the_rate() -> None:
     world.run(10)
     pace = world.paces[0]
     before = pace.rate
-    pace.tick(world.now, waited=False)
-    pace.tick(world.now + 3600, waited=False)
+    pace.tick(world.now, waited=False, for_turn=False)
+    pace.tick(world.now + 3600, waited=False, for_turn=False)
     assert pace.rate == before
     assert pace.delay(world.now + 3600) == 0
 
@@ -136,8 +142,8 @@ def test_refusals_of_requests_from_before_a_cut_do_not_cut_again() -> None:
     pace = Pace(64)
     for _ in range(16):
         pace.start(0.0)
-    pace.tick(0.0, waited=True)
-    pace.tick(1.0, waited=True)
+    pace.tick(0.0, waited=True, for_turn=True)
+    pace.tick(1.0, waited=True, for_turn=True)
     for n in range(10):
         pace.end(1.0, 0.0, refused=n > 0, waiting=True)
     cut_to = pace.rate
@@ -255,12 +261,12 @@ def test_time_in_which_nobody_waits_is_not_counted() -> None:
     """The time that the server asked to wait is not time in which it answered slowly."""
     paces = [Pace(64), Pace(64)]
     for pace, paused in zip(paces, (0.0, 100.0), strict=True):
-        pace.tick(0, waited=False)
+        pace.tick(0, waited=False, for_turn=False)
         for _ in range(16):
             pace.start(0)
-        pace.tick(0.5, waited=True)
-        pace.tick(0.5 + paused, waited=False)
-        pace.tick(1.0 + paused, waited=True)
+        pace.tick(0.5, waited=True, for_turn=True)
+        pace.tick(0.5 + paused, waited=False, for_turn=False)
+        pace.tick(1.0 + paused, waited=True, for_turn=True)
         for n in range(16):
             pace.end(1.0 + paused, 0, refused=n > 0, waiting=True)
     assert paces[0].rate == paces[1].rate < math.inf
@@ -271,7 +277,7 @@ def test_a_lone_caller_before_the_rush_teaches_nothing() -> None:
     world = World(limit=200)
     pace = world.paces[0]
     for n in range(1000):
-        pace.tick(n * 0.02, waited=False)
+        pace.tick(n * 0.02, waited=False, for_turn=False)
         pace.start(n * 0.02)
         pace.end(n * 0.02 + 0.01, n * 0.02, refused=False, waiting=False)
     world.now = 20.0
@@ -284,10 +290,10 @@ def test_after_an_idle_hour_the_first_wait_is_not_counted_as_long() -> None:
     world = World(limit=200)
     world.run(10)
     pace = world.paces[0]
-    pace.tick(world.now, waited=False)
+    pace.tick(world.now, waited=False, for_turn=False)
     before = pace.rate
-    pace.tick(world.now + 3600, waited=False)
-    pace.tick(world.now + 3600.001, waited=True)
+    pace.tick(world.now + 3600, waited=False, for_turn=False)
+    pace.tick(world.now + 3600.001, waited=True, for_turn=True)
     assert pace.rate == pytest.approx(before, rel=0.01)
 
 
@@ -295,10 +301,10 @@ def test_a_run_of_bad_luck_among_many_cuts_nothing() -> None:
     """Refusals in a row do not count as a limit while the share of all is small; a large share does."""
     for answered, is_cut in ((1000, False), (50, True)):
         pace = Pace(64)
-        pace.tick(0, waited=True)
+        pace.tick(0, waited=True, for_turn=True)
         for n in range(answered):
             pace.start(n * 0.001)
-            pace.tick(n * 0.001, waited=True)
+            pace.tick(n * 0.001, waited=True, for_turn=True)
             pace.end(n * 0.001, n * 0.001, refused=False, waiting=True)
         for _ in range(9):
             pace.start(1)

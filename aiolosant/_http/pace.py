@@ -121,7 +121,7 @@ class Pace:
         # two that come at once.
         self._next_start = max(self._next_start, now - _LATENESS) + gap
 
-    def tick(self, now: float, *, waited: bool, for_turn: bool = True) -> None:
+    def tick(self, now: float, *, waited: bool, for_turn: bool) -> None:
         """Note that time has passed.
 
         Args:

@@ -16,6 +16,7 @@ from .pace import Pace
 
 _NEWS = 1.0  # seconds
 _NEWS_IN_REQUESTS = 40
+_MOST_NEWS = 30.0  # seconds
 
 
 class Throttle:
@@ -59,9 +60,10 @@ class Throttle:
     def seconds_of_news(self) -> float:
         """For how many seconds what was read may be relied on, be it that something is there or that it is not.
 
-        If forty requests take longer at the server's pace, so long: otherwise it would get mostly readings.
+        If forty requests take longer at the server's pace, so long, since otherwise it would get mostly readings; but
+        half a minute at most, since what is changed or deleted goes by it.
         """
-        return max(_NEWS, _NEWS_IN_REQUESTS * self._pace.seconds_a_request)
+        return min(_MOST_NEWS, max(_NEWS, _NEWS_IN_REQUESTS * self._pace.seconds_a_request))
 
     @contextlib.contextmanager
     def backing_off(self) -> Iterator[None]:

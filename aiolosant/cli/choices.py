@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from aiolosant.client import LosantClient
 
 
+# What only the events `Resending`, `Paused` and `Settled` have.
+_OF_REQUESTS = ("delay", "seconds", "group_id")
+
+
 @attrs.frozen
 class Connection:
     """What a command says of how it talks to Losant.
@@ -70,8 +74,8 @@ class Connection:
         logger, level = logging.getLogger("aiolosant"), {0: logging.WARNING, 1: logging.INFO}.get(self.verbose, 10)
         handlers: list[logging.Handler] = [logging.StreamHandler()]
         handlers[0].setLevel(level)
-        if not self.verbose:  # that a request is sent again is nothing to be told at each one
-            handlers[0].addFilter(lambda record: not hasattr(record, "delay") and not hasattr(record, "seconds"))
+        if not self.verbose:  # what becomes of a single request is nothing to be told at each one
+            handlers[0].addFilter(lambda record: not any(hasattr(record, name) for name in _OF_REQUESTS))
         handlers[0].setFormatter(logging.Formatter("aiolosant: %(message)s"))
         if self.log_file is not None:
             handlers.append(logging.FileHandler(self.log_file, encoding="utf-8"))
@@ -119,7 +123,7 @@ class HowToPlan:
     """What the options of a command say of how a plan is made, and of what it may do.
 
     Attributes:
-        match_by: Which live group a record is, as `parsed_match_by` takes it.
+        match_by: Which live group a record is: `name`, `id` or `tag:KEY`.
         adopt_by: `name`, or None.
         prune: Whether to delete what no record wants.
         under: Id or path of a group that all is to be below; None for the whole application.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from typing import Any
@@ -28,9 +27,10 @@ def parsed_query(text: str | None) -> dict[str, Any] | None:
     """
     if not text:
         return None
-    query: Any = None
-    with contextlib.suppress(json.JSONDecodeError):
-        query = json.loads(text)
+    try:
+        query, problem = json.loads(text), "it is none"
+    except json.JSONDecodeError as error:
+        query, problem = None, str(error)
     if isinstance(query, dict):
         return query
-    raise ValueError(f"--query must be a JSON object, such as '{{\"parentId\": null}}', not {text}")
+    raise ValueError(f"--query must be a JSON object, such as '{{\"parentId\": null}}', not {text}: {problem}")

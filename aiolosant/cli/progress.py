@@ -48,6 +48,9 @@ class Ticker:
         doing: What is done, such as `applied`.
         total: Of how many.
         every: Seconds between lines.
+
+    Attributes:
+        done: How many have ended; whoever ends one counts it.
     """
 
     def __init__(self, doing: str, total: int, *, every: float = 10.0) -> None:
@@ -72,8 +75,6 @@ class Ticker:
             await asyncio.sleep(self._every)
             still = 0.0 if self.done > told else still + self._every
             if still or not sys.stderr.isatty():
-                why = (
-                    f"; none for {still:g} seconds: Losant or the network makes it wait (-v says more)" if still else ""
-                )
+                why = f"; none for {still:g} seconds, waiting for an answer or a turn (-v says more)" if still else ""
                 typer.echo(f"aiolosant: {self.done:,} of {self._total:,} {self._doing}{why}", err=True)
             told = self.done

@@ -36,9 +36,9 @@ def apply(
 
     A group is created or moved as soon as its own parent is in place. Creates are exactly-once, by the plan's
     `match_by`. Before an update or a delete the group is read again, many in one query, and left alone if somebody has
-    changed it; that reading is at most a second old, or as old as forty requests take at the server's pace, and the
-    wait for a turn may take as long again. Deletes come last, and only if all else went well. What is interrupted is
-    resumed by a new plan.
+    changed it; that reading is at most a second old, or as old as forty requests take at the server's pace (30 seconds
+    at most), and the wait for a turn may take as long again. Deletes come last, and only if all else went well. What is
+    interrupted is resumed by a new plan.
 
     Args:
         groups: The groups that the plan was made for.

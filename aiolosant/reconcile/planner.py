@@ -177,7 +177,8 @@ class _Comparison:
             keys[key] = n
             found = by_key.get(key, [])
             if len(found) > 1:
-                self._complain(n, f"is one of {len(found)} groups with the {self._describe(key)}: {_ids(found)}")
+                several = f"is one of {len(found)} groups with the {self._describe(key)}: {_ids(found)}"
+                self._complain(n, f"{several}; leave one of them, or undo the run that made the others")
             elif found:
                 self._claim(n, found[0].id.lower())
             elif isinstance(self.identity, ByTag) and key in elsewhere:
