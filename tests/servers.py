@@ -62,9 +62,9 @@ async def raw_server(*scripts: Script) -> AsyncIterator[RawServer]:
     raw.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield raw
-        server.close()
-        for _ in range(5):  # what was accepted just now is still to be known
+        for _ in range(5):  # what was accepted just now is still to be known, and a closed server would not let it
             await asyncio.sleep(0)
+        server.close()
         await raw.close()
 
 

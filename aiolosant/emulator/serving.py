@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -38,6 +38,7 @@ class ServingThread:
         self._host = host
         self._port = port
         self._loop = asyncio.new_event_loop()
+        self._connections: set[asyncio.Transport] = set()
         self._wanted_end = asyncio.Event()
         # A daemon, so that an emulator that nobody closes keeps no interpreter alive.
         self._thread = threading.Thread(target=self._run, name="aiolosant emulator", daemon=True)
@@ -84,7 +85,8 @@ class ServingThread:
             server: Any = runner.server
             no_log: Any = None
             # Losant documents no compressed bodies; one that is not what it claims would break the connection.
-            protocol = functools.partial(_Protocol, server, loop=self._loop, access_log=no_log, auto_decompress=False)
+            options = {"loop": self._loop, "access_log": no_log, "auto_decompress": False}
+            protocol = functools.partial(_Protocol, self._connections, server, **options)
             family, address = await self._address()
             listener = await self._loop.create_server(protocol, address, self._port, family=family)
         except BaseException as error:  # noqa: BLE001 - raised by `start`, on the thread that wants to know
@@ -95,11 +97,17 @@ class ServingThread:
         try:
             await self._wanted_end.wait()
         finally:
-            listener.close()
-            # The loop makes a connection known to the runner some turns after it accepted it.
+            # The loop makes a connection known to the runner some turns after it accepted it. If the listener was
+            # closed meanwhile, the connection would stay open, and nobody would know of it.
+            with contextlib.suppress(NotImplementedError):  # Windows' loop
+                for listening in listener.sockets:
+                    self._loop.remove_reader(listening.fileno())
             await _some_turns()
+            listener.close()
             await runner.cleanup()
-            await _some_turns()  # the closed connections let go of their sockets in the next turn
+            for connection in tuple(self._connections):
+                connection.abort()  # those too that still have an answer to write, which nobody reads
+            await _some_turns()  # they let go of their sockets in the next turn
 
     async def _address(self) -> tuple[int, str]:
         """One address, whatever a name stands for, so that there is one port."""
@@ -124,7 +132,22 @@ class _Protocol(web.RequestHandler):
     It overrides what aiohttp (3.12 to 3.14) does with such a request; the tests send some.
     """
 
-    __slots__ = ()
+    __slots__ = ("_connection", "_connections")
+
+    def __init__(self, connections: set[asyncio.Transport], *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._connections = connections
+        self._connection: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._connection = cast("asyncio.Transport", transport)
+        self._connections.add(self._connection)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._connection is not None:
+            self._connections.discard(self._connection)
+        super().connection_lost(exc)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

@@ -1,9 +1,11 @@
 """The emulator on its thread: in any test, with or without an event loop."""
 
 import asyncio
+import contextlib
 import gc
 import http.client
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -224,3 +226,28 @@ def test_other_threads_ask_the_emulator_itself_while_lists_lag() -> None:
             emulator.create_groups([{"name": "q"}] * 200)
         over.set()
         assert polling.result(20) >= 1
+
+
+def test_an_answer_that_nobody_reads_is_dropped_at_the_end() -> None:
+    """Its connection is closed, though more is still to be written than the system takes."""
+    with Emulator() as emulator, socket.socket() as reader:
+        emulator.create_groups({"name": f"{n}", "description": "x" * 8000} for n in range(1000))
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(("127.0.0.1", int(emulator.url.rpartition(":")[2])))
+        target = f"/applications/{emulator.application_id}/experience/groups?perPage=1000"
+        reader.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {emulator.token}\r\n\r\n".encode())
+        while not emulator.requests or emulator.requests[0].status is None:
+            time.sleep(0.001)
+        emulator.close()
+        gc.collect()  # which tells of what was left open
+
+
+def test_connections_that_come_as_it_closes_are_closed() -> None:
+    """Those too that were accepted, and not known yet."""
+    for _ in range(10):
+        with Emulator() as emulator, contextlib.ExitStack() as stack:
+            for _ in range(20):
+                client = stack.enter_context(socket.socket())
+                client.connect(("127.0.0.1", int(emulator.url.rpartition(":")[2])))
+            emulator.close()
+            gc.collect()
