@@ -252,6 +252,16 @@ async def test_a_create_that_was_refused_looks_before_it_is_sent_again(emulator:
     assert [request.method for request in emulator.requests] == ["GET", "POST", "GET"]
 
 
+async def test_creates_that_were_refused_look_together(emulator: Emulator) -> None:
+    """One look each would use up the quota that refused them."""
+    emulator.retry_after = 1
+    emulator.inject(Fault.TOO_MANY_REQUESTS, method="POST", times=16)
+    async with client_of(emulator) as losant:
+        report = await losant.experience_groups.create_many(tenants(16), concurrency=16, unique_by=by_name()).report()
+    assert report.created == 16
+    assert 2 <= sum(request.method == "GET" for request in emulator.requests) <= 6
+
+
 async def test_a_server_that_takes_every_other_request_takes_every_create(emulator: Emulator) -> None:
     """What was seen a moment ago is not looked up again after a refusal: that would take the turn of the create."""
     asked = itertools.count()

@@ -286,7 +286,7 @@ class ExactlyOnce:
         throttle = self._transport.throttle
         if asyncio.get_running_loop().time() + throttle.paused_for - lock.looked <= throttle.seconds_of_news:
             return
-        found = await self.lookups.find_anew(key)
+        found = await self.lookups.find_anew(key, gather=GATHER_SETTLING)
         lock.looked = found.asked
         if there := self._only(key, found):
             raise _ThereError(there, found)

@@ -9,7 +9,7 @@ import attrs
 
 from .._http.endpoint import GroupsEndpoint
 from ..models import ExperienceGroup
-from .lookup import GATHER, Lookups
+from .lookup import GATHER, GATHER_SETTLING, Lookups
 from .workers import Permit
 
 
@@ -56,8 +56,8 @@ class Readings:
         return await permit.deadline.wait_for_turn(self._lookups.find(group_id.lower()))
 
     async def read_anew(self, group_id: str) -> Reading:
-        """Return a group as it is read now."""
-        return await self._lookups.find_anew(group_id.lower())
+        """Return a group as it is read now, in a query that others may share."""
+        return await self._lookups.find_anew(group_id.lower(), gather=GATHER_SETTLING)
 
     def is_news(self, reading: Reading, *, times: int = 1) -> bool:
         """Whether a reading is no older than so many times what may be relied on."""
