@@ -31,7 +31,7 @@ _LIMITS: dict[str, tuple[int, dict[str, Any]]] = {
     "50/s": (800, {"rate_limit": 50}),
     "200/s": (2000, {"rate_limit": 200}),
     "50/s, Retry-After: 1": (800, {"rate_limit": 50, "retry_after": 1}),
-    "100 in 10 s": (300, {"window": (100, 10.0)}),
+    "100 in 10 s": (280, {"window": (100, 10.0)}),
 }
 
 

@@ -1,6 +1,7 @@
 """When nothing is let through: outages and quotas, on a clock of the test's own."""
 
 import asyncio
+import math
 
 import pytest
 
@@ -50,6 +51,28 @@ def test_a_quota_is_learned_at_its_first_end_and_then_waited_out(most: int, seco
     assert end <= 5.3 * seconds + 2
     assert learned <= 8 / 0.02 * 0.1 + seconds + 10
     assert quota.refused - learned <= 4 * 30
+
+
+def test_near_the_end_of_a_known_quota_one_request_at_a_time_finds_out() -> None:
+    """Sixty-four at a time would all be refused when it is used up; and the next window begins with all of them."""
+    quota = Quota(50, 4)
+    quota.work(51)
+    gate, now = quota.gate, quota.now
+    for taken in range(1, 40):
+        gate.good(now + taken * 0.01)
+    assert gate.delay(now + 0.5, 9) == 0
+    assert gate.delay(now + 0.5, 10) == math.inf
+    assert gate.delay(now + 0.5, 0) == 0
+    assert gate.delay(now + 5, 64) == 0
+
+
+def test_a_quota_is_still_known_after_an_idle_minute() -> None:
+    """Windows come and go without a refusal that tells of them; three refusals say that the next is used up."""
+    quota = Quota(50, 4)
+    quota.work(51)
+    learned, quota.now = quota.refused, quota.now + 60
+    quota.work(101)
+    assert quota.refused - learned <= 6
 
 
 def test_a_limit_by_rate_is_no_quota() -> None:

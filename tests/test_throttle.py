@@ -262,14 +262,26 @@ def test_time_in_which_nobody_waits_is_not_counted() -> None:
     paces = [Pace(64), Pace(64)]
     for pace, paused in zip(paces, (0.0, 100.0), strict=True):
         pace.tick(0, waited=False, for_turn=False)
-        for _ in range(16):
-            pace.start(0)
         pace.tick(0.5, waited=True, for_turn=True)
         pace.tick(0.5 + paused, waited=False, for_turn=False)
+        for _ in range(16):
+            pace.start(0.5 + paused)
         pace.tick(1.0 + paused, waited=True, for_turn=True)
         for n in range(16):
-            pace.end(1.0 + paused, 0, refused=n > 0, waiting=True)
+            pace.end(1.0 + paused, 0.5 + paused, refused=n > 0, waiting=True)
     assert paces[0].rate == paces[1].rate < math.inf
+
+
+def test_a_wave_that_is_answered_at_once_was_sent_no_faster_than_requests_take() -> None:
+    """That somebody waited for a millisecond of it does not make sixteen of them thousands a second."""
+    pace = Pace(16)
+    for _ in range(16):
+        pace.start(0)
+    pace.tick(0.079, waited=False, for_turn=False)
+    pace.tick(0.08, waited=True, for_turn=True)
+    for n in range(16):
+        pace.end(0.08, 0, refused=n >= 4, waiting=True)
+    assert pace.rate < 1000
 
 
 def test_a_lone_caller_before_the_rush_teaches_nothing() -> None:

@@ -202,7 +202,8 @@ class Pace:
             self._cut(now, measured)
 
     def _cut(self, now: float, measured: _Slice) -> None:
-        offered = min(self.rate, measured.answers / measured.seconds if measured.seconds > 0 else measured.answers)
+        # Those that came at once were on the way for as long as a request takes.
+        offered = min(self.rate, measured.answers / max(measured.seconds, self._duration))
         # Half at the most: what was measured may be from before the limit moved, and is soon measured again.
         limit = max(0.5, offered * max(0.5, 1 - measured.refused / measured.answers))
         agrees = self._limit is not None and _AGREES * self._limit <= limit <= self._limit / _AGREES
@@ -244,12 +245,15 @@ class Gate:
         self._opened: float | None = None  # when the first request of the window was taken
         self._is_new_window = True
         self._taken = 0  # requests in the window
+        self._quota = math.inf  # how many a window took before
         self._period: float | None = None  # seconds that a window lasts
 
     def delay(self, now: float, in_flight: int) -> float:
         """Return the seconds until a request may start; infinite while only the end of another can tell."""
         if self.shut:
             return math.inf if in_flight else max(0.0, self._next_probe - now)
+        if in_flight and self._taken + in_flight >= self._quota and now < self._end_of_window:
+            return math.inf  # it may be used up: one at a time finds out
         return max(0.0, self.paused_until - now)
 
     def good(self, now: float) -> None:
@@ -257,9 +261,9 @@ class Gate:
         if self.shut and not self._is_down:
             closed_for = now - self._bad_since
             if self._opened is not None and self._taken >= _FEWEST_TAKEN and closed_for >= _SHORTEST_CLOSURE:
-                self._period = now - self._opened
+                self._period, self._quota = now - self._opened, self._taken
             self._is_new_window = True
-        if self._is_new_window:
+        if self._is_new_window or now >= self._end_of_window:
             self._opened, self._taken, self._is_new_window = now, 0, False
         self._taken += 1
         self.shut, self.shut_since, self._is_down, self._bad, self._gap = False, None, False, 0, _FIRST_GAP
@@ -282,18 +286,17 @@ class Gate:
         elif down:
             if self._bad >= _OUTAGE:
                 self._shut(now)
-        elif (end := self._end_of_window()) > now:
-            self.paused_until = end
+        elif self._bad >= _REFUSED_BEFORE_END and not self._is_new_window and now < self._end_of_window < math.inf:
+            self.paused_until, self._quota = self._end_of_window, self._taken
             self._bad = 0
             self._is_new_window = True
         elif self._bad >= _REFUSALS and now - self._bad_since >= _LASTING:
             self._shut(now)
 
+    @property
     def _end_of_window(self) -> float:
-        """Return when the window ends whose quota the last refusals say is used up; the past if they do not."""
-        if self._period is None or self._opened is None or self._is_new_window or self._bad < _REFUSED_BEFORE_END:
-            return -math.inf
-        return self._opened + self._period
+        """When the window ends that is open; infinite if there are none."""
+        return math.inf if self._period is None or self._opened is None else self._opened + self._period
 
     def _shut(self, now: float) -> None:
         self.shut, self.shut_since, self._next_probe = True, self._bad_since, now + self._gap
