@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, list[Row]]]] = {
     "throttle": throttle.run,
     "prefetch": reading.run_prefetch,
     "memory": reading.run_memory,
+    "scan": reading.run_scan,
     "emulator": emulator.run,
     "networks": networks.run,
     "reconcile": reconcile.run,

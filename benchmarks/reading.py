@@ -34,6 +34,24 @@ async def run_prefetch(scale: float) -> list[Row]:
     return [*rows, {"prefetch": f"{ratio:.1f} times as fast", "groups": "same order" if same else "NOT THE SAME"}]
 
 
+async def run_scan(scale: float) -> list[Row]:
+    """100,000 groups scanned, 250 ms a page: one range after the other, and several side by side."""
+    count = int(100_000 * scale)
+    rows: list[Row] = []
+    with served(count, latency=0.25) as options:
+        first = 0.0
+        for parallel in (1, 8, 16):
+            async with LosantClient(**options) as losant:
+                before = time.perf_counter()
+                ids = [group.id async for group in losant.experience_groups.scan(parallel=parallel)]
+                seconds = time.perf_counter() - before
+            first = first or seconds
+            exact = len(ids) == len(set(ids)) == count
+            row: Row = {"side by side": parallel, "groups": len(ids), "each once": "yes" if exact else "NO"}
+            rows.append(row | {"seconds": seconds, "times as fast": first / seconds})
+    return rows
+
+
 async def run_memory(scale: float) -> list[Row]:
     """100,000 groups scanned: the process's memory above what the client took to start."""
     count = int(100_000 * scale)

@@ -83,6 +83,19 @@ def test_an_export_can_be_applied_elsewhere(served: Served, tmp_path: Path) -> N
     assert {json.loads(line)["name"] for line in to_stdout.splitlines()} == {record["name"] for record in tree}
 
 
+def test_an_export_by_several_ranges_has_each_group_once(served: Served, tmp_path: Path) -> None:
+    """More than a page of them, so that there are several ranges."""
+    ids = served.emulator.create_groups({"name": f"{n}"} for n in range(3000)).values()
+    requests: list[int] = []
+    for parallel, name in (("1", "one.jsonl"), ("8", "eight.jsonl")):
+        assert served.run("export", str(tmp_path / name), "--parallel", parallel).exit_code == 0
+        requests.append(len(served.emulator.requests) - sum(requests))
+    one, eight = ((tmp_path / name).read_text().splitlines() for name in ("one.jsonl", "eight.jsonl"))
+    assert [json.loads(line)["id"] for line in one] == sorted(ids)
+    assert sorted(eight) == sorted(one)
+    assert requests[1] > requests[0]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "arguments", "complaint"),
     [

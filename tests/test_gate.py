@@ -66,6 +66,18 @@ def test_near_the_end_of_a_known_quota_one_request_at_a_time_finds_out() -> None
     assert gate.delay(now + 5, 64) == 0
 
 
+def test_a_quota_that_takes_more_is_forgotten() -> None:
+    """Others may have used a part of it before; one at a time would be slow."""
+    quota = Quota(50, 60)
+    quota.work(51)
+    gate, now = quota.gate, quota.now
+    for taken in range(1, 53):
+        gate.good(now + taken * 0.01)
+        assert gate.delay(now + taken * 0.01, 1) == (0 if taken < 48 else math.inf)
+    gate.good(now + 1)
+    assert gate.delay(now + 1, 9) == 0
+
+
 def test_a_quota_is_still_known_after_an_idle_minute() -> None:
     """Windows come and go without a refusal that tells of them; three refusals say that the next is used up."""
     quota = Quota(50, 4)

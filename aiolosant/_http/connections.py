@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import re
 import urllib.request
 from collections.abc import Coroutine
@@ -24,6 +25,7 @@ from ..errors import ConfigurationError
 
 _KEEP_ALIVE = re.compile(r"timeout\s*=\s*(\d+)", re.IGNORECASE)
 _IDLE_AT_MOST = 15.0  # seconds that a connection waits for its next request, unless the server says less
+_JUST_NOW = 0.001  # seconds; what arrives within them may come too late in any case
 
 
 @attrs.define(eq=False)
@@ -80,6 +82,7 @@ class Connections:
         self._breaks_promises = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._looked = -math.inf
         self._lent = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -110,6 +113,14 @@ class Connections:
         lease.requests += 1
         self._idle.clear()
         return lease
+
+    async def look(self) -> None:
+        """Let the event loop see what has arrived, such as the end of an idle connection, before it is written to."""
+        clock = asyncio.get_running_loop().time
+        if clock() - self._looked > _JUST_NOW:
+            # A timer, since the loop calls timers back after what has arrived.
+            await asyncio.sleep(1e-9)
+            self._looked = clock()
 
     def take_back(self, lease: Lease) -> None:
         """Note that an attempt has ended."""
@@ -199,12 +210,6 @@ class Connections:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=self._idle_at_most)
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return Lease(session, self._proxy)
-
-
-async def look() -> None:
-    """Let the event loop see what has arrived, such as the end of an idle connection, before anything is written."""
-    # A timer, since the loop calls timers back after what has arrived.
-    await asyncio.sleep(1e-9)
 
 
 def proxy_for(url: URL) -> URL | None:

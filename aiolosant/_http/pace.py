@@ -45,6 +45,7 @@ _LASTING = 0.5  # seconds
 _FEWEST_TAKEN = 5
 _SHORTEST_CLOSURE = 1.0
 _REFUSED_BEFORE_END = 3  # refusals in a row that say that a known window is used up
+_TAKEN_BEYOND = 3  # requests taken beyond a quota that say that there is none
 # How long to wait between one request that finds out and the next, in seconds.
 _FIRST_GAP = 0.25
 _GROWTH = 1.5
@@ -246,13 +247,14 @@ class Gate:
         self._is_new_window = True
         self._taken = 0  # requests in the window
         self._quota = math.inf  # how many a window took before
-        self._period: float | None = None  # seconds that a window lasts
+        self._period = math.inf  # seconds that a window lasts
+        self._closes = math.inf  # when the window ends
 
     def delay(self, now: float, in_flight: int) -> float:
         """Return the seconds until a request may start; infinite while only the end of another can tell."""
         if self.shut:
             return math.inf if in_flight else max(0.0, self._next_probe - now)
-        if in_flight and self._taken + in_flight >= self._quota and now < self._end_of_window:
+        if in_flight and self._taken + in_flight >= self._quota and now < self._closes:
             return math.inf  # it may be used up: one at a time finds out
         return max(0.0, self.paused_until - now)
 
@@ -263,9 +265,12 @@ class Gate:
             if self._opened is not None and self._taken >= _FEWEST_TAKEN and closed_for >= _SHORTEST_CLOSURE:
                 self._period, self._quota = now - self._opened, self._taken
             self._is_new_window = True
-        if self._is_new_window or now >= self._end_of_window:
+        if self._is_new_window or now >= self._closes:
             self._opened, self._taken, self._is_new_window = now, 0, False
+            self._closes = now + self._period
         self._taken += 1
+        if self._taken > self._quota + _TAKEN_BEYOND:
+            self._quota = math.inf  # it was none, or others use less of it now
         self.shut, self.shut_since, self._is_down, self._bad, self._gap = False, None, False, 0, _FIRST_GAP
 
     def bad(self, now: float, *, down: bool, started: float | None = None) -> None:
@@ -286,17 +291,12 @@ class Gate:
         elif down:
             if self._bad >= _OUTAGE:
                 self._shut(now)
-        elif self._bad >= _REFUSED_BEFORE_END and not self._is_new_window and now < self._end_of_window < math.inf:
-            self.paused_until, self._quota = self._end_of_window, self._taken
+        elif self._bad >= _REFUSED_BEFORE_END and not self._is_new_window and now < self._closes < math.inf:
+            self.paused_until, self._quota = self._closes, self._taken
             self._bad = 0
             self._is_new_window = True
         elif self._bad >= _REFUSALS and now - self._bad_since >= _LASTING:
             self._shut(now)
-
-    @property
-    def _end_of_window(self) -> float:
-        """When the window ends that is open; infinite if there are none."""
-        return math.inf if self._period is None or self._opened is None else self._opened + self._period
 
     def _shut(self, now: float) -> None:
         self.shut, self.shut_since, self._next_probe = True, self._bad_since, now + self._gap

@@ -35,23 +35,32 @@ class Silence:
         seconds: Seconds between what it says. A response that keeps flowing is read on.
         until: When the attempt has to be over all the same, on the event loop's clock.
         allowed: For how many seconds it may be silent now.
-        timer: Ends the attempt then.
+        timer: Looks then whether it still is; a timer for each silence would cost more than all else here.
     """
 
     seconds: float
     until: float
     allowed: float = 0.0
     timer: asyncio.TimerHandle | None = None
+    _ends: float = 0.0
 
     def begin(self, scope: asyncio.Timeout) -> None:
         """Let a silence begin now, which ends `scope` when it has lasted too long."""
-        if self.timer is not None:
-            self.timer.cancel()
-            scope.reschedule(None)
         loop = asyncio.get_running_loop()
         self.allowed = min(self.seconds, self.until - loop.time())
-        # To reschedule takes one more turn of the loop: if it stood still, what has come meanwhile is read first.
-        self.timer = loop.call_at(loop.time() + self.allowed, scope.reschedule, 0)
+        self._ends = loop.time() + self.allowed
+        if scope.when() is not None:  # it was about to end
+            scope.reschedule(None)
+            self.timer = None
+        if self.timer is None:
+            self.timer = loop.call_at(self._ends, self._look, scope)
+
+    def _look(self, scope: asyncio.Timeout) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._ends:
+            self.timer = loop.call_at(self._ends, self._look, scope)
+        else:  # it takes one more turn of the loop: if that stood still, what has come meanwhile is read first
+            scope.reschedule(0)
 
 
 async def send(

@@ -14,7 +14,7 @@ import attrs
 
 from ..errors import AuthenticationError, LosantError, OutcomeUnknownError, RequestTimeoutError
 from .auth import Auth, Secret
-from .connections import Connections, look
+from .connections import Connections
 from .deadline import Deadline
 from .observer import Observer
 from .request import Request
@@ -291,7 +291,7 @@ class Transport:
         async with self.throttle.slot(deadline, urgent=urgent, background=self.background) as slot:
             began = clock()
             if request.body is not None:
-                await look()
+                await self._connections.look()
             token = self._auth.known
             if token is None or (request.is_news is not None and not request.is_news()):
                 return None, None

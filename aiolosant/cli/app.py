@@ -117,6 +117,12 @@ def export(
         bool,
         typer.Option("--for-spreadsheet", help="A CSV that a spreadsheet opens right, with formulas made harmless."),
     ] = False,
+    parallel: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Ranges of ids to read at once; faster, and of more than one the lines come in no fixed order."
+        ),
+    ] = 1,
     application: Application = None,
 ) -> None:
     """Write all groups to a file that `plan` and `apply` read; it appears whole or not at all.
@@ -125,7 +131,7 @@ def export(
     """
     from .read_commands import run_export
 
-    run(run_export(application, file, query=query, for_spreadsheet=for_spreadsheet))
+    run(run_export(application, file, query=query, for_spreadsheet=for_spreadsheet, parallel=parallel))
 
 
 add_to(app)

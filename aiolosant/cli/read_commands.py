@@ -110,15 +110,17 @@ async def _scanned(
 
 
 async def run_export(
-    application: str | None, target: Path, *, query: str | None, for_spreadsheet: bool = False
+    application: str | None, target: Path, *, query: str | None, for_spreadsheet: bool, parallel: int
 ) -> None:
-    """Write all groups to a file that appears whole or not at all."""
+    """Write all groups to a file that appears whole or not at all; one range after the other, in the order of ids."""
     condition = parsed_query(query)
     count = 0
     with RecordWriter(target, for_spreadsheet=for_spreadsheet) as writer:
         async with (
             Connection().client(application) as losant,
-            contextlib.aclosing(_scanned(losant.experience_groups, "exporting", condition)) as groups,
+            contextlib.aclosing(
+                _scanned(losant.experience_groups, "exporting", condition, parallel=parallel)
+            ) as groups,
         ):
             async for group in groups:
                 writer.write(group)
