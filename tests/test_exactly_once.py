@@ -13,11 +13,13 @@ from aiolosant import (
     ConfigurationError,
     DuplicateGroupError,
     LosantClient,
+    LosantError,
     NewExperienceGroup,
     RateLimitError,
     RequestTimeoutError,
     RetryPolicy,
     ServerError,
+    TransportError,
     by_name,
     by_tag,
 )
@@ -281,6 +283,25 @@ async def test_a_single_create_keeps_its_budget_under_a_pause(emulator: Emulator
         with pytest.raises(TimeoutError):
             await losant.experience_groups.create(next(tenants(1)), unique_by=by_name())
         assert asyncio.get_running_loop().time() - before < 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault.UNAVAILABLE, ServerError),
+        (Fault.TOO_MANY_REQUESTS, RateLimitError),
+        (Fault.CUT_BEFORE_WRITE, TransportError),
+    ],
+)
+async def test_a_create_whose_lookup_is_never_answered_says_why(
+    emulator: Emulator, fault: Fault, kind: type[LosantError]
+) -> None:
+    """Its time is up, and the last answer is the cause."""
+    emulator.inject(fault, times=None)
+    async with client_of(emulator, timeout=0.3, retry=QUICK) as losant:
+        with pytest.raises(RequestTimeoutError, match="lookup of the group; the last answer was") as caught:
+            await losant.experience_groups.create(next(tenants(1)), unique_by=by_name())
+    assert isinstance(caught.value.__cause__, kind)
 
 
 async def test_a_cancelled_create_sends_nothing_more(emulator: Emulator) -> None:

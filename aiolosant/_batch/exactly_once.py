@@ -17,7 +17,7 @@ import attrs
 from .._http import codec
 from .._http.endpoint import GroupsEndpoint
 from .._http.transport import locate
-from ..errors import DuplicateGroupError, LosantError, OutcomeUnknownError
+from ..errors import DuplicateGroupError, LosantError, OutcomeUnknownError, RequestTimeoutError
 from ..identity import ByName, ByTag, Identity
 from ..models import ExperienceGroup, NewExperienceGroup
 from .contested import Claim, Contest
@@ -166,7 +166,12 @@ class ExactlyOnce:
     ) -> ExperienceGroup | None:
         """Look for the group before it is sent; for `doubtful_for` seconds an earlier write may still land."""
         deadline = permit.deadline
-        found = await deadline.wait_for_turn(self.lookups.find(key), "a lookup of the group")
+        try:
+            found = await deadline.wait_for_turn(self.lookups.find(key), "a lookup of the group")
+        except RequestTimeoutError as error:
+            if (failure := self._transport.observer.failure) is None:
+                raise
+            raise RequestTimeoutError(f"{error.message}; the last answer was: {failure}") from failure
         if found.creates != lock.creates:  # it was asked before another create had ended, and may be stale
             found = await deadline.wait_for_turn(self.lookups.find_anew(key))
         if not found.groups and doubtful_for:

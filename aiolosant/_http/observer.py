@@ -30,6 +30,7 @@ class Observer:
         refused: Those that the server refused with 429.
         unknown: Those of which it was not known at their end whether they were applied.
         settled: Lost creates of which it was found out later.
+        failure: What went wrong with the last attempt that ended; None if nothing did.
     """
 
     def __init__(self, on_event: Callable[[Event], object] | None = None) -> None:
@@ -39,6 +40,7 @@ class Observer:
         self.refused = 0
         self.unknown = 0
         self.settled: int = 0
+        self.failure: LosantError | None = None
         self._renewals = 0
 
     def attempt_ended(

@@ -310,6 +310,7 @@ class Transport:
             finally:
                 sent.on_wire = False
                 self._connections.take_back(lease)
+            self.observer.failure = copy.copy(response.error)  # the error itself gets a traceback where it is raised
             self.observer.refused += response.refused
             self.observer.unknown += response.proof is Proof.UNKNOWN
             if self.observer.is_listened_to or logger.isEnabledFor(logging.DEBUG):  # it costs more than all else here
