@@ -1,6 +1,7 @@
 """Finding the server's pace, on a simulated clock: no test of this module waits."""
 
 import asyncio
+import itertools
 import math
 from contextlib import AbstractAsyncContextManager
 
@@ -38,6 +39,17 @@ def test_a_slow_limit_is_found_and_kept_to(limit: float, burst: float, least: fl
     world.run(45)
     assert world.taken(5, 45) >= least * limit
     assert world.refused(5, 45) <= 0.05
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("burst", [1, 2, 10])
+def test_clients_that_share_a_slow_limit_never_fall_silent(burst: float, seed: int) -> None:
+    """What one is refused because of the other is no quota whose window has to be waited out."""
+    world = World(limit=10, burst=burst, clients=2, workers=40, latency=0.03, seed=seed)
+    world.run(40)
+    for client in range(2):
+        times = [0.0, *(time for time, who, _ in world.answers if who == client), 40.0]
+        assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 3
 
 
 @pytest.mark.parametrize("seed", range(5))

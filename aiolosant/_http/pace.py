@@ -43,6 +43,7 @@ _REFUSALS = 8
 _LASTING = 0.5  # seconds
 # What makes a quota of a window: it let so many through, and then nothing for so many seconds.
 _FEWEST_TAKEN = 5
+_STRAYS = 0.05  # of what was taken; a few may be refused by chance
 _SHORTEST_CLOSURE = 1.0
 _REFUSED_BEFORE_END = 3  # refusals in a row that say that a known window is used up
 _TAKEN_BEYOND = 3  # requests taken beyond a quota that say that there is none
@@ -246,6 +247,7 @@ class Gate:
         self._opened: float | None = None  # when the first request of the window was taken
         self._is_new_window = True
         self._taken = 0  # requests in the window
+        self._strays = 0  # those that were refused in the window before one that was taken
         self._quota = math.inf  # how many a window took before
         self._period = math.inf  # seconds that a window lasts
         self._closes = math.inf  # when the window ends
@@ -262,11 +264,13 @@ class Gate:
         """A request was taken."""
         if self.shut and not self._is_down:
             closed_for = now - self._bad_since
-            if self._opened is not None and self._taken >= _FEWEST_TAKEN and closed_for >= _SHORTEST_CLOSURE:
+            if self._is_like_a_quota and self._opened is not None and closed_for >= _SHORTEST_CLOSURE:
                 self._period, self._quota = now - self._opened, self._taken
             self._is_new_window = True
+        else:
+            self._strays += self._bad
         if self._is_new_window or now >= self._closes:
-            self._opened, self._taken, self._is_new_window = now, 0, False
+            self._opened, self._taken, self._strays, self._is_new_window = now, 0, 0, False
             self._closes = now + self._period
         self._taken += 1
         if self._taken > self._quota + _TAKEN_BEYOND:
@@ -291,12 +295,17 @@ class Gate:
         elif down:
             if self._bad >= _OUTAGE:
                 self._shut(now)
-        elif self._bad >= _REFUSED_BEFORE_END and not self._is_new_window and now < self._closes < math.inf:
+        elif self._bad >= _REFUSED_BEFORE_END and self._is_like_a_quota and now < self._closes < math.inf:
             self.paused_until, self._quota = self._closes, self._taken
             self._bad = 0
             self._is_new_window = True
         elif self._bad >= _REFUSALS and now - self._bad_since >= _LASTING:
             self._shut(now)
+
+    @property
+    def _is_like_a_quota(self) -> bool:
+        """Whether the window took some, and all of them before it refused any: a limit by rate refuses in between."""
+        return not self._is_new_window and self._taken >= _FEWEST_TAKEN and self._strays <= _STRAYS * self._taken
 
     def _shut(self, now: float) -> None:
         self.shut, self.shut_since, self._next_probe = True, self._bad_since, now + self._gap
