@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any, Unpack
 
 from ._batch.batch import Batch
-from ._batch.contested import longest
+from ._batch.contested import SEND_IT_AGAIN, longest
 from ._batch.exactly_once import ExactlyOnce
 from ._batch.jobs import Change, CreateMany, DeleteMany, UpdateMany, to_new_group
 from ._batch.key_locks import KeyLocks
@@ -18,7 +18,7 @@ from ._batch.workers import Permit, Workers
 from ._http.deadline import Deadline
 from ._http.endpoint import GroupsEndpoint
 from ._validation import check_batch, check_flag, check_id, check_items, check_tag_key
-from .errors import ConfigurationError
+from .errors import ConfigurationError, OutcomeUnknownError, RequestTimeoutError
 from .group_reads import GroupReads
 from .identity import Identity
 from .models import ExperienceGroup, GroupChanges, NewExperienceGroup, check_changes
@@ -73,16 +73,32 @@ class ExperienceGroups(GroupReads):
             raise ValueError(_CONTESTED_BY_WHAT)
         if unique_by is None:
             return await self._transport.call(self._endpoint.create_request(group), Deadline(self._transport.timeout))
-        retry, timeout = self._transport.retry, self._transport.timeout
-        if contested and timeout <= (least := longest(retry)):
-            raise ConfigurationError(
-                f"a contested create may take {least:g} seconds, and timeout is {timeout:g}; see with_options(timeout=)"
-            )
         once = ExactlyOnce(self._endpoint, unique_by, self._locks, gather=0, contested=contested)
         # One create has nobody to share permits with.
         permit = Permit(asyncio.Semaphore(0), self._transport.timeout, patient=False)
+        if contested:
+            return await self._create_contested(once, group, permit)
+        return await self._create_once(once, group, permit)
+
+    async def _create_contested(self, once: ExactlyOnce, group: NewExperienceGroup, permit: Permit) -> ExperienceGroup:
+        """Create a group, and see to its twin even if the caller has gone or the time is up."""
+        timeout = self._transport.timeout
+        if timeout <= (least := longest(self._transport.retry)):
+            raise ConfigurationError(
+                f"a contested create may take {least:g} seconds, and timeout is {timeout:g}; see with_options(timeout=)"
+            )
         creating = self._create_once(once, group, permit)
-        return await (self._transport.finish(creating, lambda: permit.is_unknown) if contested else creating)
+        try:
+            return await Deadline(timeout).wait_for(
+                self._transport.finish(creating, lambda: permit.is_unknown, at_close=least)
+            )
+        except RequestTimeoutError as error:
+            if not permit.is_unknown:
+                raise
+            unknown = OutcomeUnknownError(f"{error.message}; it goes on by itself, as long as the client is open")
+            unknown.advice = SEND_IT_AGAIN
+            unknown.locate("POST", self._endpoint.path, permit.sent.attempts)
+            raise unknown from error
 
     async def _create_once(self, once: ExactlyOnce, group: NewExperienceGroup, permit: Permit) -> ExperienceGroup:
         try:

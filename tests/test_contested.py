@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import attrs
 import pytest
 
 from aiolosant import (
@@ -188,6 +189,46 @@ async def test_a_create_whose_caller_is_cancelled_still_deletes_its_twin(emulato
         while "DELETE" not in {request.method for request in emulator.requests if request.status == 200}:
             await asyncio.sleep(0)
     assert len(emulator.groups()) == 1
+
+
+async def two_that_made(emulator: Emulator, *clients: LosantClient) -> list[asyncio.Task[ExperienceGroup]]:
+    """Creates of one group by two clients, each of which has made its own."""
+    makers = [
+        asyncio.create_task(client.experience_groups.create(tagged(1), unique_by=TAG, contested=True))
+        for client in clients
+    ]
+    while len(emulator.groups()) < 2:
+        await asyncio.sleep(0)
+    while {client.stats().in_flight for client in clients} != {0}:
+        await asyncio.sleep(0)
+    return makers
+
+
+async def test_to_close_a_client_lets_its_contested_creates_end(emulator: Emulator) -> None:
+    """Otherwise each rolling deploy could leave a second group, though nobody was killed."""
+    first, second = client_of(emulator, retry=QUICK), client_of(emulator, retry=QUICK)
+    makers = await two_that_made(emulator, first, second)
+    makers[0].cancel()
+    await asyncio.gather(first.close(), second.close())
+    (kept,) = emulator.groups()
+    assert (await makers[1]).id == kept["id"]
+    with pytest.raises(asyncio.CancelledError):
+        await makers[0]
+
+
+async def test_a_contested_create_whose_time_is_up_goes_on_by_itself(emulator: Emulator) -> None:
+    """Its caller is told that it may have been made; the second group is deleted when the server answers again."""
+    retry = attrs.evolve(QUICK, patience=60.0)
+    async with client_of(emulator, retry=retry, timeout=3) as first, client_of(emulator, retry=retry) as second:
+        makers = await two_that_made(emulator, first, second)
+        emulator.inject(Fault.UNAVAILABLE, times=None)
+        with pytest.raises(OutcomeUnknownError, match=r"goes on by itself.*Send it again"):
+            await makers[0]
+        emulator.withdraw_faults()
+        stays = await makers[1]
+        while len(emulator.groups()) > 1:
+            await asyncio.sleep(0.01)
+    assert [group["id"] for group in emulator.groups()] == [stays.id]
 
 
 async def test_a_create_that_is_cancelled_before_it_was_sent_makes_nothing(emulator: Emulator) -> None:

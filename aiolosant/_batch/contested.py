@@ -32,6 +32,12 @@ _CLOCK_MARGIN = 2.0
 _SAME_MOMENT = 0.05
 
 
+SEND_IT_AGAIN = (
+    "Send it again with the same unique_by and contested=True: that gives the group that stays. A second one may be "
+    "left; see docs/exactly-once.md."
+)
+
+
 class Looks(Protocol):
     """Looks for the groups with a key; those that are due at about the same time share a query."""
 

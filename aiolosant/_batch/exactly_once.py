@@ -20,7 +20,7 @@ from .._http.transport import locate
 from ..errors import DuplicateGroupError, LosantError, OutcomeUnknownError, RequestTimeoutError
 from ..identity import ByName, ByTag, Identity
 from ..models import ExperienceGroup, NewExperienceGroup
-from .contested import Claim, Contest
+from .contested import SEND_IT_AGAIN, Claim, Contest, longest
 from .key_locks import KeyLock, KeyLocks
 from .lookup import GATHER_SECOND_LOOKS, GATHER_SETTLING, Lookups
 from .workers import Permit
@@ -224,6 +224,7 @@ class ExactlyOnce:
         request = self._endpoint.create_request(group, functools.partial(self._check_absent, key, lock))
         retry, sent, began = self._transport.retry, permit.sent, asyncio.get_running_loop().time()
         undecided = OutcomeUnknownError("it was made, but it could not be found out whether it is the one that stays")
+        undecided.advice = SEND_IT_AGAIN
         doubt = undecided
         while True:
             made: ExperienceGroup | None = None
@@ -243,6 +244,7 @@ class ExactlyOnce:
                 if not sent.in_doubt:
                     raise
                 raise _still_unknown(doubt, "then", error) from error
+            permit.deadline.allow(max(longest(retry), retry.patience))  # whoever has made a twin sees to it
             try:
                 claim = Claim(group, made, in_doubt=sent.in_doubt, began=began)
                 decided = await contest.decide(key, claim, permit)
@@ -335,4 +337,6 @@ class _ThereError(Exception):
 
 def _still_unknown(doubt: OutcomeUnknownError, when: str, error: Exception) -> OutcomeUnknownError:
     reason = error.message if isinstance(error, LosantError) else str(error)
-    return OutcomeUnknownError(f"{doubt.message}; {when}: {reason}")
+    still = OutcomeUnknownError(f"{doubt.message}; {when}: {reason}")
+    still.advice = doubt.advice
+    return still

@@ -37,6 +37,11 @@ class Deadline:
         """Return the seconds that are left; 0 or less if there are none."""
         return self.at - asyncio.get_running_loop().time()
 
+    def allow(self, seconds: float) -> None:
+        """Have so many seconds at the least from now on, unless nobody waits for the outcome any more."""
+        if not self.expired:
+            self.at = max(self.at, asyncio.get_running_loop().time() + seconds)
+
     def expire(self) -> None:
         """Allow no more time, because nobody waits for the outcome any more."""
         self.expired = True

@@ -106,6 +106,7 @@ class Transport:
         self._connections = connections
         self._closed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._finishing: dict[asyncio.Task[Any], float] = {}  # and for how many seconds to let it end before closing
 
     @property
     def server_ahead(self) -> float | None:
@@ -135,12 +136,14 @@ class Transport:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def finish(self, coroutine: Coroutine[Any, Any, T], has_begun: Callable[[], bool]) -> T:
+    async def finish(self, coroutine: Coroutine[Any, Any, T], has_begun: Callable[[], bool], *, at_close: float) -> T:
         """Return the result of a coroutine that goes on if the caller is cancelled when it has begun to change things.
 
-        What it fails with then is logged.
+        What it fails with then is logged. `close` first lets it end for `at_close` seconds.
         """
         task = self.start_task(coroutine)
+        self._finishing[task] = at_close
+        task.add_done_callback(self._finishing.pop)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -161,6 +164,10 @@ class Transport:
         await self._connections.in_own_loop(self._close())
 
     async def _close(self) -> None:
+        if self._finishing:
+            _, left = await asyncio.wait(tuple(self._finishing), timeout=max(self._finishing.values()))
+            if left:
+                logger.warning("closed before %d creates were decided: each may leave a second group", len(left))
         self._closed.set()
         self._connections.refuse()
         self._auth.close()
