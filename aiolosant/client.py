@@ -301,6 +301,8 @@ class LosantClient:
             refused=observer.refused,
             unknown=observer.unknown,
             settled=observer.settled,
+            outage=throttle.outage,
+            paused_for=throttle.paused_for,
         )
 
     async def close(self) -> None:

@@ -160,7 +160,7 @@ class RateLimitError(ApiError):
     def advice(self) -> str:  # type: ignore[override]  # the server may say how long
         """What to do, and for how long."""
         wait = "Wait" if self.retry_after is None else f"Wait {self.retry_after:g} seconds, as the server asks"
-        return f"{wait}, then go on; with max_in_flight= fewer requests are under way at a time."
+        return f"{wait}, then go on; max_rate= keeps below a limit that is known."
 
 
 class ServerError(ApiError):

@@ -119,6 +119,8 @@ class Stats:
         refused: Those that the server refused with 429.
         unknown: Those of which it was not known at their end whether they were applied.
         settled: Lost creates of which it was found out later.
+        outage: Seconds for which nothing was let through, be it failing or refused; 0 if something is.
+        paused_for: Seconds for which nothing will start, because the server asked for it.
     """
 
     in_flight: int
@@ -129,3 +131,5 @@ class Stats:
     refused: int
     unknown: int
     settled: int
+    outage: float = 0.0
+    paused_for: float = 0.0

@@ -7,7 +7,7 @@ experienceGroupPatch (API version 1.29.3). Lengths count characters, that is Uni
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Generic, NoReturn, TypeAlias, TypedDict, TypeVar
 
@@ -322,7 +322,7 @@ class ExperienceGroup:
 
 @attrs.frozen
 class Page(Generic[T]):
-    """One page of a list.
+    """One page of a list, to be iterated over.
 
     Attributes:
         items: The items, in the list's order.
@@ -336,6 +336,10 @@ class Page(Generic[T]):
     number: int
     per_page: int
     total_count: int | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        """Iterate over the items."""
+        return iter(self.items)
 
 
 def page_size(asked: int, number: int, given: int, total_count: int | None) -> int:

@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NoReturn
 
 import attrs
 
@@ -130,7 +130,8 @@ class TextField(_Field):
 
     def _checked(self, value: Any) -> str:
         if not isinstance(value, str):
-            raise TypeError(f"{self._name} is compared with text, not {type(value).__name__}")
+            several = f"; several are in_(*{self._name}s)" if isinstance(value, list | tuple | set) else ""
+            raise TypeError(f"{self._name} is compared with text, not {type(value).__name__}{several}")
         return check_text(self._name, value)
 
     def _part(self, operator: str, text: str, *, ci: bool) -> Query:
@@ -226,6 +227,12 @@ class Tag:
 
 class Tags:
     """The tags of a group: one by its key, any, or none at all."""
+
+    def __eq__(self, value: object) -> NoReturn:
+        raise TypeError('group_tags are compared one by one, such as Q.group_tags["region"] == "north"')
+
+    __ne__ = __eq__
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # what has no equality has no hash
 
     def __getitem__(self, key: str) -> Tag:
         return Tag(key)

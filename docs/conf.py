@@ -15,7 +15,12 @@ html_title = f"aiolosant {release}"
 exclude_patterns = ["build"]
 myst_heading_anchors = 3
 # What is said of attributes stands in the docstring of their class.
-autodoc_default_options = {"members": True, "undoc-members": False}
+autodoc_default_options = {
+    "members": True,
+    "undoc-members": False,
+    # But not what Python's own classes have, nor what the root says for all errors.
+    "inherited-members": "LosantError,OSError,BaseException,dict,tuple,str,Enum,Protocol,Generic",
+}
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True

@@ -112,6 +112,8 @@ def test_more_than_a_hundred_conditions_become_a_tree() -> None:
         (lambda: Q.group_tags.any(key_in="ab"), TypeError, "several texts"),
         (lambda: (Q.name == "a") and (Q.name == "b"), TypeError, "joined by & and |"),
         (lambda: (Q.name == "a") & "b", TypeError, "unsupported operand"),  # type: ignore[operator]  # as above
+        (lambda: Q.group_tags == {"region": "eu"}, TypeError, r"one by one, such as Q\.group_tags"),
+        (lambda: Q.name.in_(["a", "b"]), TypeError, r"several are in_\(\*names\)"),  # type: ignore[arg-type]  # as above
         (lambda: Q.nmae, AttributeError, "nmae"),  # type: ignore[attr-defined]  # as above
     ],
 )

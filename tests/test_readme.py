@@ -48,6 +48,9 @@ async def test_the_service_runs(emulator: Emulator, monkeypatch: pytest.MonkeyPa
         shown = await client.get(f"/groups/{group}")
         assert await shown.json() == {"name": "Acme", "tags": {"customerId": "7"}}
         assert (await client.get(f"/groups/{'0' * 24}")).status == 404
+        assert await (await client.get("/groups")).json() == [{"id": group, "name": "Acme"}]
+        assert await (await client.get("/groups", params={"after": group})).json() == []
+        assert (await client.get("/groups", params={"after": "x"})).status == 422
 
 
 async def test_the_migration_runs(

@@ -183,7 +183,7 @@ class Contest:
 
     async def _wait(self, seconds: float, permit: Permit) -> None:
         permit.give_up()  # nothing is sent meanwhile
-        await permit.deadline.wait_for_turn(self._transport.sleep(seconds))
+        await permit.deadline.wait_for_turn(self._transport.sleep(seconds), "older twins to show")
 
     async def _look_until_settled(self, key: Hashable, found: Found, permit: Permit) -> Found:
         """Look again until the oldest that was found is so old that no older one can come to light."""
@@ -201,7 +201,8 @@ class Contest:
         return found
 
     async def _look_again(self, key: Hashable, permit: Permit) -> Found:
-        return await permit.deadline.wait_for_turn(self._looks.find_anew(key, gather=self._gather))
+        look = self._looks.find_anew(key, gather=self._gather)
+        return await permit.deadline.wait_for_turn(look, "a second look for twins")
 
     async def _find_parents(self, group_ids: Sequence[str]) -> dict[str, bool]:
         """Return which of some groups have children."""

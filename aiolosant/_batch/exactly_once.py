@@ -173,10 +173,10 @@ class ExactlyOnce:
                 raise
             raise RequestTimeoutError(f"{error.message}; the last answer was: {failure}") from failure
         if found.creates != lock.creates:  # it was asked before another create had ended, and may be stale
-            found = await deadline.wait_for_turn(self.lookups.find_anew(key))
+            found = await deadline.wait_for_turn(self.lookups.find_anew(key), "a lookup of the group")
         if not found.groups and doubtful_for:
-            await deadline.wait_for_turn(self._transport.sleep(doubtful_for))
-            found = await deadline.wait_for_turn(self.lookups.find_anew(key))
+            await deadline.wait_for_turn(self._transport.sleep(doubtful_for), "an earlier create that may still land")
+            found = await deadline.wait_for_turn(self.lookups.find_anew(key), "a lookup of the group")
         lock.looked, there = found.asked, self._only(key, found)
         if there is None or self._contest is None:
             return there

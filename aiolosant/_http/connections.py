@@ -172,7 +172,8 @@ class Connections:
         if self._loop is not None and self._loop.is_closed() and any(lease.has_answered for lease in own):
             work.close()
             raise ConfigurationError(
-                "the event loop of the client was closed before the client, whose connections leak"
+                "the event loop of the client was closed before the client, whose connections leak; use a client in "
+                "one loop alone, and in asyncio.run() make one of its own: async with LosantClient(...)"
             )
         if self._loop is None or self._loop is asyncio.get_running_loop() or self._loop.is_closed():
             await work

@@ -305,7 +305,7 @@ class Transport:
             lease = self._connections.lend(is_create=not request.idempotent)
             try:
                 if deadline.at <= clock():
-                    raise deadline.error()
+                    raise deadline.error(self.throttle.waited_for)
                 in_doubt_before = sent.in_doubt
                 sent.attempts += 1
                 self.observer.attempts += 1

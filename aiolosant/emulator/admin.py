@@ -35,6 +35,13 @@ class _Settings(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     staleness: float | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Token(msgspec.Struct, forbid_unknown_fields=True):
+    """What is sent to `/tokens`: scopes for a new one, or the one to revoke."""
+
+    scopes: tuple[str, ...] = ("all.Application",)
+    token: str | None = None
+
+
 class Admin:
     """Answers the paths below `/_emulator/`, all but `health` with a token that the emulator accepts.
 
@@ -74,6 +81,10 @@ class Admin:
             case (("PATCH" | "PUT" | "POST"), "settings"):
                 self._set(msgspec.json.decode(asked.body, type=_Settings))
                 return self._settings()
+            case "POST", "tokens":
+                return {"token": controls.create_token(self._decoded(asked).scopes)}
+            case "DELETE", "tokens":
+                controls.revoke_token(self._decoded(asked).token)
             case "GET", "requests":
                 return [self._shown(record) for record in tuple(controls.requests)]
             case "DELETE", "requests":
@@ -81,6 +92,10 @@ class Admin:
             case _:
                 raise ApiProblem(404, "NotFound", f"the emulator has no {asked.method} {asked.path}")
         return {"success": True}
+
+    @staticmethod
+    def _decoded(asked: ApiRequest) -> _Token:
+        return msgspec.json.decode(asked.body or b"{}", type=_Token)
 
     def _inject(self, wanted: _Faults) -> None:
         if (wanted.fault is None) == (wanted.chances is None):

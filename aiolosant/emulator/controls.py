@@ -7,41 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import attrs
-
 from .faults import Fault, Faults
 from .fixtures import checked_changes, checked_records
 from .group_calls import written
 from .members import Kind
+from .request_record import RequestRecord
 from .schemas import ENDPOINT_METHODS, ID
 from .settings import Hook, Setting
 from .state import Snapshot, State
 from .store import TreeError
 
 _LONGEST = 1e9  # seconds
-
-
-@attrs.define
-class RequestRecord:
-    """One request, in the order of arrival.
-
-    Attributes:
-        method: Its HTTP method.
-        path: Its path, without the query.
-        query: Its query parameters.
-        time: When it came, in seconds on the clock of event loops (`time.monotonic`).
-        status: The status of the answer; None until there is one, 499 if the connection was cut instead.
-        body: Its body.
-        headers: Its headers, by their names in lower case. A token is shown as `***`.
-    """
-
-    method: str
-    path: str
-    query: dict[str, str]
-    time: float
-    status: int | None = None
-    body: bytes = b""
-    headers: dict[str, str] = attrs.field(factory=dict)
 
 
 class Controls:
@@ -262,7 +238,7 @@ class Controls:
         """Let each request meet a fault with its probability from now on; `{}` ends it. A seed makes it repeatable.
 
         Raises:
-            TypeError: `chances` is no mapping from `Fault`s.
+            TypeError: `chances` is no mapping from faults to numbers.
             ValueError: The probabilities are negative or more than 1 together.
         """
         self.faults.draw(chances, seed)

@@ -42,6 +42,8 @@ class Emulator(Controls):
         sqlite3.Error: `data` is no database, or another emulator has it open.
     """
 
+    _is_made = False
+
     def __init__(
         self,
         *,
@@ -66,6 +68,12 @@ class Emulator(Controls):
         self._host = host
         self._port = port
         self._started = self._closed = False
+        self._is_made = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if self._is_made and not hasattr(self, name):
+            raise AttributeError(f"an emulator has no {name}, so that to set it would do nothing")
+        super().__setattr__(name, value)
 
     @property
     def url(self) -> str:

@@ -66,6 +66,7 @@ def parsed_chances(text: str) -> dict[Fault, float]:
     return chances
 
 
+_BEGINNINGS = ("*", "/applications", "/me")  # of the paths that are served
 _METHODS = ("GET", "POST", "PATCH", "DELETE", "PUT", "HEAD")
 
 
@@ -96,14 +97,15 @@ class Faults:
     def script(self, fault: Fault, *, times: int | None, method: str | None, path: str | None) -> None:
         """Let the next `times` requests (of one method, to one path) meet a fault; None for all from now on."""
         if not isinstance(fault, Fault):
-            raise TypeError(f"fault must be a Fault, not {type(fault).__name__}")
+            raise TypeError(f"fault must be a Fault, such as Fault.UNAVAILABLE, not {fault!r}")
         if times is not None and (not isinstance(times, int) or times < 1):
             raise ValueError(f"times must be 1 or more, or None, not {times!r}")
         if method is not None and method.upper() not in _METHODS:
             raise ValueError(f"method must be one of {', '.join(_METHODS)}, not {method!r}")
-        if path is not None and not (isinstance(path, str) and path.startswith(("/", "*")) and "=" not in path):
+        if path is not None and not (isinstance(path, str) and path.startswith(_BEGINNINGS) and "=" not in path):
             raise ValueError(
-                f"path must be a glob of a path, such as '*/experience/users', without a query, not {path!r}"
+                "path must be a glob of the whole path, without a query, that begins with '*' or '/applications', "
+                f"such as '*/experience/users'; not {path!r}"
             )
         with self._lock:
             self._script.append(_Scripted(fault, times, method and method.upper(), path))

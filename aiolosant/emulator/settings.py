@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self, overload
 
 from .faults import Fault
+from .request_record import RequestRecord
+
+Answerer = Callable[[RequestRecord], Fault | None]
 
 
 class Setting:
@@ -47,10 +50,16 @@ class Hook:
     def __set_name__(self, _owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, instance: object, _owner: type | None = None) -> Any:
+    @overload
+    def __get__(self, instance: None, _owner: type | None = None) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, _owner: type | None = None) -> Answerer | None: ...
+
+    def __get__(self, instance: object, _owner: type | None = None) -> Self | Answerer | None:
         return self if instance is None else vars(instance).get(self._name)
 
-    def __set__(self, instance: object, value: Callable[[Any], Fault | None] | None) -> None:
+    def __set__(self, instance: object, value: Answerer | None) -> None:
         if value is not None and not callable(value):
             raise TypeError(f"{self._name} must be a function of a request, not {type(value).__name__}")
         vars(instance)[self._name] = value

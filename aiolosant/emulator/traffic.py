@@ -12,9 +12,10 @@ from aiohttp import web
 
 from .admin import Admin
 from .api import Api, header_without_token
-from .controls import Controls, RequestRecord
+from .controls import Controls
 from .faults import Fault
 from .operation import ApiRequest, error_response
+from .request_record import RequestRecord
 from .responses import CUT, break_off, cut, http_error_response, json_response, preflight_response
 
 logger: logging.Logger = logging.getLogger("aiolosant.emulator")

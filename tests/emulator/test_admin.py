@@ -38,6 +38,17 @@ async def test_faults_are_injected_and_withdrawn(api: Api, ask: Any) -> None:
     assert (await api("GET"))[0] == 500
 
 
+async def test_tokens_are_made_and_revoked(emulator: Emulator, api: Api, ask: Any) -> None:
+    """So that a service in any language can be tested with a token that runs out."""
+    _, made = await ask("POST", "tokens", json={"scopes": ["all.Application.read"]})
+    assert (await ask("DELETE", "tokens", json={"token": emulator.token}))[0] == 200
+    assert (await api("GET"))[0] == 401
+    api.headers = {"Authorization": f"Bearer {made['token']}"}
+    assert (await api("GET"))[0] == 200
+    assert (await api("POST", json={"name": "x"}))[0] == 403
+    assert (await ask("DELETE", "tokens", json={"token": "unknown"}))[0] == 400
+
+
 async def test_settings_are_read_and_changed(emulator: Emulator, ask: Any) -> None:
     """By their names in JSON."""
     changed = await ask("PATCH", "settings", json={"rateLimit": 5, "staleness": 0.5, "latency": 0})

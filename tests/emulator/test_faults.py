@@ -106,6 +106,13 @@ async def test_wrong_faults_are_refused(emulator: Emulator, arguments: tuple[Any
         emulator.inject(arguments[0], times=arguments[1])
 
 
+@pytest.mark.parametrize("path", ["/experience/groups", "experience/groups", "*/groups?page=1", 7])
+async def test_a_fault_for_a_path_that_nobody_asks_is_refused(emulator: Emulator, path: Any) -> None:
+    """Otherwise a test would pass without its fault."""
+    with pytest.raises(ValueError, match="begins with"):
+        emulator.inject(Fault.UNAVAILABLE, path=path)
+
+
 async def test_a_late_write_lands_unless_the_emulator_was_reset(emulator: Emulator, api: Api) -> None:
     """What one test left behind is not in the next one's way; nor is a request that was kept waiting."""
     emulator.lateness = 0

@@ -145,3 +145,11 @@ async def test_every_millisecond_is_found_by_its_date(emulator: Emulator, losant
     for record in records[::7]:
         found = await losant.experience_groups.list(query={"creationDate": record["creationDate"]}).to_list()
         assert [group.id for group in found] == [record["id"]]
+
+
+def test_a_misspelled_setting_is_refused() -> None:
+    """Otherwise a test would pass without what it had set."""
+    with Emulator() as emulator:
+        emulator.latency = 0.01
+        with pytest.raises(AttributeError, match="an emulator has no latancy"):
+            emulator.latancy = 0.01
