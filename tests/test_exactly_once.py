@@ -261,7 +261,7 @@ async def test_creates_that_were_refused_look_together(emulator: Emulator) -> No
     async with client_of(emulator) as losant:
         report = await losant.experience_groups.create_many(tenants(16), concurrency=16, unique_by=by_name()).report()
     assert report.created == 16
-    assert 2 <= sum(request.method == "GET" for request in emulator.requests) <= 6
+    assert sum(request.method == "GET" for request in emulator.requests) <= 6
 
 
 async def test_a_server_that_takes_every_other_request_takes_every_create(emulator: Emulator) -> None:
