@@ -86,7 +86,7 @@ async def test_a_rate_limit_refuses_what_is_too_many(emulator: Emulator, api: Ap
     emulator.rate_limit = 50
     assert [await post(api) for _ in range(5)] == [201] * 5
     emulator.rate_limit = 0.1
-    assert {await post(api) for _ in range(20)} == {201, 429}
+    assert 429 in [await post(api) for _ in range(3)]
     emulator.rate_limit = None
     emulator.retry_after = 7
     emulator.inject(Fault.TOO_MANY_REQUESTS)
