@@ -145,6 +145,10 @@ def test_a_part_is_copied(served: Served) -> None:
     assert served.paths(by_root) == {"Acme": 1, "Acme/Site": 1}
     assert served.run(*way, by_query, "--query", '{"name": "Site"}').exit_code == 0
     assert served.paths(by_query) == {"Site": 1}
+    by_both = emulator.create_application()
+    query = '{"name": {"$in": ["Site", "Else"]}}'
+    assert served.run(*way, by_both, "--root", "Acme", "--query", query).exit_code == 0
+    assert served.paths(by_both) == {"Site": 1}
 
 
 def test_trees_of_several_files_are_one_run(served: Served, tmp_path: Path) -> None:

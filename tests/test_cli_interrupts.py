@@ -144,6 +144,16 @@ def test_a_reader_that_leaves_an_apply_is_told_of(served: Served, tmp_path: Path
     assert planned.stderr.splitlines()[1:] == []  # but for the application
 
 
+def test_an_apply_whose_complaints_nobody_reads_either_has_failed(served: Served, tmp_path: Path) -> None:
+    """A script must not take it for done: `apply 2>&1 | head`."""
+    file = write(tmp_path / "groups.jsonl", [{"name": str(n)} for n in range(300)])
+    piped = f"{shlex.join(command('apply', file, '--json'))} 2>&1 | head -2; exit ${{PIPESTATUS[0]}}"
+    environment = os.environ | served.environment
+    left = subprocess.run(["/bin/bash", "-c", piped], env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert left.returncode == 1
+    assert len(served.groups()) < 300
+
+
 @pytest.mark.skipif(not Path("/proc/self/wchan").exists(), reason="only Linux tells what a process waits for")
 def test_an_interrupt_is_heard_while_the_output_is_stuck(served: Served, tmp_path: Path) -> None:
     """In a pipe that nobody reads: the second one leaves at once there, too."""

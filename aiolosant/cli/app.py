@@ -46,7 +46,8 @@ def about(
     """List, build, migrate and rehearse Losant Experience Groups.
 
     Reads LOSANT_API_TOKEN, LOSANT_APPLICATION_ID and, if they are set, LOSANT_API_URL and LOSANT_SETTLE_TIME. Exit
-    codes: 0 done, or nothing to do; 1 some failed; 2 wrong usage or input; 3 `plan` found changes; 130 interrupted.
+    codes: 0 done, or nothing to do; 1 some failed; 2 wrong usage or input; 3 `plan` or --dry-run found changes; 130
+    interrupted.
     """
 
 

@@ -56,8 +56,12 @@ async def carry_out(groups: ExperienceGroups, plan: Plan, where: Where, how: How
         typer.echo(f"aiolosant: waiting for what may still land of {tally.unknown:,}", err=True)
         await asyncio.sleep(retry_from_env().settle_time)  # so that the next run sees it
     if how.report is not None:
-        write_report(how.report, plan, where.label, tally.ended)
-        typer.echo(f"aiolosant: {how.report} has the plan and what became of it", err=True)
+        try:
+            write_report(how.report, plan, where.label, tally.ended)
+        except OSError as error:  # what was done is told all the same
+            typer.echo(f"aiolosant: {how.report} cannot be written: {error}", err=True)
+        else:
+            typer.echo(f"aiolosant: {how.report} has the plan and what became of it", err=True)
     left = len(plan.changes) - tally.well
     if left:
         way = "plan anew" if tally.stale and tally.stale == left else f"to go on: {_again()}"
@@ -123,9 +127,9 @@ class _Tally:
 
     Attributes:
         well: How many went well.
-        unknown: Of how many nobody knows.
+        unknown: How many outcomes are unknown.
         ended: All outcomes, with their times.
-        stopping: Whether what was never sent is only counted, since somebody has stopped it.
+        stopping: Whether the run was stopped; what was never sent is then counted, not listed.
     """
 
     def __init__(self, *, as_json: bool) -> None:

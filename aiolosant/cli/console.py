@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -26,8 +27,11 @@ INTERRUPTED = 130
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
-def run(work: Coroutine[Any, Any, int | None] | Callable[[], int | None]) -> None:
-    """Run a command to its end, in an event loop or as a function, and leave with its exit code."""
+def run(work: Coroutine[Any, Any, int | None] | Callable[[], int | None], *, writes: bool = False) -> None:
+    """Run a command to its end, in an event loop or as a function, and leave with its exit code.
+
+    Whoever reads its output may have enough of it; that is a failure for what `writes` to Losant.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open as long as this runs
@@ -53,7 +57,8 @@ def run(work: Coroutine[Any, Any, int | None] | Callable[[], int | None]) -> Non
     except Declined:
         _give_up("not confirmed; nothing was written", FAILED)
     except BrokenPipeError:
-        drop_output()  # whoever reads it has had enough of it
+        drop_output()
+        raise typer.Exit(FAILED if writes else 0) from None
     except FileNotFoundError as error:
         _give_up(f"{error.filename}: there is no such file or folder", USAGE)
     except IsADirectoryError as error:
@@ -71,8 +76,23 @@ def limit_text(error: UnsafePlanError) -> str:
 
 
 def drop_output() -> None:
-    """Write nothing more: what could not be written cannot be flushed by the interpreter at its exit either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Write nothing more: what could not be written cannot be flushed by the interpreter at its exit either.
+
+    To stderr neither, if nobody reads that.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    if _is_left(2):
+        os.dup2(nowhere, 2)
+
+
+def _is_left(file: int) -> bool:
+    """Whether a pipe has no reader any more."""
+    if not hasattr(select, "poll"):  # Windows
+        return False
+    asked = select.poll()
+    asked.register(file, 0)
+    return any(event & select.POLLERR for _, event in asked.poll(0))
 
 
 def _give_up(reason: object, code: int) -> NoReturn:

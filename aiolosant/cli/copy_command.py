@@ -91,15 +91,13 @@ async def run_copy(
 
 
 async def _selected(groups: ExperienceGroups, *, root: str | None, query: str | None) -> list[ExperienceGroup]:
-    """Return the groups to copy: all, those at and below one, or those that a query finds."""
+    """Return the groups to copy: all, those at and below one, those that a query finds, or what both have."""
     if root is not None:
         root = await resolve(groups, root)
     condition = parsed_query(query)
-    if condition is not None:
-        return await groups.scan(query=condition).to_list()
-    live = await read_all(groups)
+    live = await read_all(groups) if condition is None else await groups.scan(query=condition).to_list()
     below = [group for group in live if root in (None, group.id.lower(), *(one.lower() for one in group.ancestor_ids))]
-    if not below and root is not None:
+    if not below and root is not None and condition is None:
         raise ValueError(f"there is no group {root} in the first application")
     return below
 

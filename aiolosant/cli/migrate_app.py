@@ -132,7 +132,8 @@ def apply(
             yes=yes,
             dry_run=dry_run,
             everything=everything,
-        )
+        ),
+        writes=True,
     )
 
 
@@ -157,14 +158,16 @@ def undo(
     from .migrate_commands import run_undo
 
     how = HowToApply(concurrency, as_json, results)
-    run(run_undo(connection, application, folder, how, yes=yes, dry_run=dry_run))
+    run(run_undo(connection, application, folder, how, yes=yes, dry_run=dry_run), writes=True)
 
 
 @talks
 def delete(
     name_filter: NameFilter = "",
     query: Query = None,
-    subtree: Annotated[bool, typer.Option("--subtree", help="With all below them; else that moves up.")] = False,
+    subtree: Annotated[
+        bool, typer.Option("--subtree", help="Also delete all groups below them; otherwise their children move up.")
+    ] = False,
     max_deletes: Annotated[
         str, typer.Option(help="The most groups to delete: a number, or a share of what there is.", metavar="N|P%")
     ] = "10%",
@@ -194,7 +197,8 @@ def delete(
             max_deletes=max_deletes,
             yes=yes,
             dry_run=dry_run,
-        )
+        ),
+        writes=True,
     )
 
 
@@ -253,7 +257,8 @@ def copy(
             query=query,
             yes=yes,
             dry_run=dry_run,
-        )
+        ),
+        writes=True,
     )
 
 

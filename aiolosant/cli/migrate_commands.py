@@ -18,8 +18,8 @@ from aiolosant.identity import ByTag, MatchBy, by_id, by_name, by_tag
 from aiolosant.models import ExperienceGroup
 from aiolosant.reconcile import Plan, Record
 from aiolosant.reconcile.deleting import plan_deletes
-from aiolosant.reconcile.journal import check_application
 from aiolosant.reconcile.report import check_name as check_report_name
+from aiolosant.reconcile.runs import check_application
 from aiolosant.reconcile.saved import is_plan
 from aiolosant.reconcile.standing import standing_of
 
@@ -136,9 +136,8 @@ async def run_apply(
         check_application("the plan", None if kept is None else kept.application_id, where.application_id)
         plan = kept or await _plan(losant, records, identity, how)
         if expect is not None and (len(expect) < 8 or not plan.digest.startswith(expect.lower())):
-            raise PlanError.of(
-                [f"the digest of the plan is {plan.digest}, and --expect says {expect}: look at it again"]
-            )
+            what = "needs 8 characters of it or more" if len(expect) < 8 else f"says {expect}: look at it again"
+            raise PlanError.of([f"the digest of the plan is {plan.digest}, and --expect {what}"])
         if kept is not None:
             standing = standing_of(plan, await read_all(losant.experience_groups))
             typer.echo(f"aiolosant: of the kept plan {printable(standing)}", err=True)

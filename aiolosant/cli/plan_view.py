@@ -78,7 +78,8 @@ def tell_warnings(plan: Plan) -> None:
     for warning in plan.warnings[:_MOST_TOLD]:
         typer.echo(f"warning: {printable(str(warning))}", err=True)
     if len(plan.warnings) > _MOST_TOLD:
-        typer.echo(f"... and {len(plan.warnings) - _MOST_TOLD:,} more warnings; --report FILE.html has all", err=True)
+        more = len(plan.warnings) - _MOST_TOLD
+        typer.echo(f"... and {more:,} more warnings; `plan --report FILE.html` has all", err=True)
 
 
 def ask_about_deletes(plan: Plan, where: Where, *, yes: bool) -> None:
@@ -94,7 +95,7 @@ def ask_about_deletes(plan: Plan, where: Where, *, yes: bool) -> None:
     for change in doomed[:_MOST_TOLD]:
         typer.echo(printable(str(change)), err=True)
     if len(doomed) > _MOST_TOLD:
-        typer.echo(f"... and {len(doomed) - _MOST_TOLD:,} more; --dry-run --all shows them", err=True)
+        typer.echo(f"... and {len(doomed) - _MOST_TOLD:,} more; --dry-run shows them", err=True)
     if moved_up := sum(change.moved_up for change in doomed):
         typer.echo(f"{moved_up:,} groups below them stay, and move up", err=True)
     groups = f"{len(doomed):,} group{'s' if len(doomed) > 1 else ''}"

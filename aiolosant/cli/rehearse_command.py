@@ -72,7 +72,9 @@ async def run_rehearse(
         for outcome in wrong[:_MOST_TOLD]:
             typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
         if wrong or left.changes or len(emulator.groups()) != expected:
-            typer.echo(f"aiolosant: it did not end as planned: {len(left.changes):,} changes are left", err=True)
+            ended = f"{len(wrong):,} failed, {len(left.changes):,} changes are left"
+            count = f"{len(emulator.groups()):,} groups instead of {expected:,}"
+            typer.echo(f"aiolosant: it did not end as planned: {ended}, {count}", err=True)
             return FAILED
         typer.echo("it ended as planned; nothing was written live")
         return 0

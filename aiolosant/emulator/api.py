@@ -91,7 +91,7 @@ def _error_response(asked: ApiRequest, problem: Exception) -> ApiResponse:
         case QueryError():
             return error_response(400, "Validation", f"query is not valid: {problem}")
     # Whatever else is a mistake of the emulator's: told here, and in the log.
-    logger.error("%s %s", asked.method, asked.target, exc_info=problem)
+    logger.error("%s %s", asked.method, asked.path, exc_info=problem)
     return error_response(500, "InternalServerError", "the emulator failed; its log says why")
 
 

@@ -27,9 +27,9 @@ class Controls:
         state: What it knows.
 
     Attributes:
-        latency: Seconds to wait before each answer.
-        rate_limit: Requests a second that are taken, with bursts of a tenth of that; the others are refused with 429.
-            None for any number.
+        latency: Seconds to wait before each answer, 0 or more; what cannot be is a ValueError, here and below.
+        rate_limit: Requests a second that are taken, 0.001 or more, with bursts of a tenth of that; the others are
+            refused with 429. None for any number.
         retry_after: Seconds for the `Retry-After` of each 429; None for no such header.
         lateness: Seconds that a `Fault.LATE_WRITE` is late by.
         before_request: Called with each request that the rate limit lets through, before it is answered, on the
@@ -70,7 +70,10 @@ class Controls:
 
     @property
     def staleness(self) -> float:
-        """Seconds until a write that is made from now on shows in the list of groups; 0 for at once. It can be set."""
+        """Seconds until a write shows in the list of groups, 0 for at once; 0 to 1e9.
+
+        To set it counts for earlier writes as well that do not show yet; what is out of range is a ValueError.
+        """
         with self._state.held():
             return self._state.shown_late_by
 

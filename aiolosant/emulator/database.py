@@ -122,8 +122,9 @@ def open_database(path: str | os.PathLike[str] | None) -> sqlite3.Connection:
         # another process wrote would not be seen in the sorted indexes that are kept in memory.
         database.executescript(
             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-            f"{_TABLES} {_TRIGGERS} {_FROM_FIRST_EDITION if version == 1 else ''}"
-            f"PRAGMA application_id = {_OURS}; PRAGMA user_version = {_VERSION};"
+            # All or nothing, since tables without our id are another program's.
+            f"BEGIN; {_TABLES} {_TRIGGERS} {_FROM_FIRST_EDITION if version == 1 else ''}"
+            f"PRAGMA application_id = {_OURS}; PRAGMA user_version = {_VERSION}; COMMIT;"
         )
     except sqlite3.Error as error:
         database.close()

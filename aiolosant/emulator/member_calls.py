@@ -170,6 +170,7 @@ def _page(call: Call, kind: Kind, conditions: Iterable[Condition], *, filtered: 
 
 def _create(call: Call, kind: Kind, defaults: Mapping[str, Any]) -> object:
     wanted = _wanted_groups(call)
+    _check_room(call, kind, "", wanted)
     member_id = call.state.members.add(call.application_id, kind, {**defaults, **_own_fields(call)})
     _put_into_groups(call, kind, member_id, wanted)
     return _get(call, kind, member_id)
@@ -177,6 +178,7 @@ def _create(call: Call, kind: Kind, defaults: Mapping[str, Any]) -> object:
 
 def _update(call: Call, kind: Kind, id_name: str) -> object:
     member, wanted = _found(call, kind, call.ids[id_name]), _wanted_groups(call)
+    _check_room(call, kind, member["id"], wanted)
     call.state.members.update(member, _own_fields(call))
     _put_into_groups(call, kind, member["id"], wanted)
     return _get(call, kind, member["id"])
@@ -196,6 +198,14 @@ def _wanted_groups(call: Call) -> set[str] | None:
     return wanted
 
 
+def _check_room(call: Call, kind: Kind, member_id: str, wanted: set[str] | None) -> None:
+    """Refuse what would make a group too large, before anything is written."""
+    for group_id in wanted or ():
+        group = call.state.groups.get(call.application_id, group_id)
+        if group and sum(one.lower() != member_id for one in group[_LIST_OF[kind]]) >= _MOST_MEMBERS:
+            raise validation(f"group {group_id} would have more than {_MOST_MEMBERS} members")
+
+
 def _put_into_groups(call: Call, kind: Kind, member_id: str, wanted: set[str] | None) -> None:
     """Let a member be in these groups, and in no others."""
     if wanted is None:
@@ -205,8 +215,6 @@ def _put_into_groups(call: Call, kind: Kind, member_id: str, wanted: set[str] | 
         group = call.state.groups.get(call.application_id, group_id)
         others = [one for one in group[_LIST_OF[kind]] if one.lower() != member_id] if group else []
         changed = [*others, member_id] if group_id in wanted else others
-        if len(changed) > _MOST_MEMBERS:
-            raise validation(f"group {group_id} would have more than {_MOST_MEMBERS} members")
         call.state.groups.update(call.application_id, group_id, {_LIST_OF[kind]: changed})
 
 

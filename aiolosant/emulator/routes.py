@@ -12,8 +12,8 @@ from .member_calls import MEMBER_OPERATIONS
 from .operation import Operation
 from .schemas import ApiProblem
 
-_Node = dict[str, Any]  # by a part of a path, by "{}" for a name, and by "METHOD " at its end
-_NAME = "{}"
+_Node = dict[str, Any]  # by a part of a path, by "/" for a name, and by "METHOD " at its end
+_NAME = "/"  # which no part of a path is
 
 
 def find_operation(method: str, path: str) -> tuple[Operation, dict[str, str]]:

@@ -105,7 +105,7 @@ class Store:
                 group_id = self._kept_id(record) if keep_ids else unused_id(self._db, self._new_id, "groups")
                 self._insert(group_id, application_id, fields, parent_id, kept_moments(record) if keep_ids else {})
                 depths[group_id] = depths[parent_id] + 1
-                ids[record.get("id", group_id)] = group_id
+                ids[group_id if record.get("id") is None else record["id"]] = group_id
         return ids
 
     def _kept_id(self, record: Mapping[str, Any]) -> str:

@@ -57,9 +57,10 @@ class Traffic:
         try:
             record.body = await request.read()
             await asyncio.sleep(self._controls.latency)
-            if self._controls.resets != resets:  # it was another test's
+            fault = self._fault_for(record) if self._controls.resets == resets else None
+            if self._controls.resets != resets:  # it was another test's, or is since `before_request` was called
                 return cut(request)
-            response = await self._respond(request, attrs.evolve(asked, body=record.body), self._fault_for(record))
+            response = await self._respond(request, attrs.evolve(asked, body=record.body), fault)
         except ValueError as refusal:  # of `before_request`
             response = json_response(request, error_response(400, "Validation", str(refusal)))
         except web.HTTPException as error:  # a body that is too large
@@ -67,7 +68,7 @@ class Traffic:
         except ConnectionError:
             pass  # the client has gone; what is returned reaches nobody
         except Exception as error:  # a mistake in `before_request`, or of the emulator's
-            logger.exception("%s %s", asked.method, asked.target)
+            logger.exception("%s %s", asked.method, asked.path)
             message = f"the emulator, or its before_request, failed: {error!r}"
             response = json_response(request, error_response(500, "InternalServerError", message))
         finally:

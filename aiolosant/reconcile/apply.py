@@ -21,10 +21,11 @@ from .._validation import check_range
 from ..errors import LosantError, NotFoundError, OutcomeUnknownError
 from ..groups import ExperienceGroups, parts_of
 from ..identity import ByName, ByTag, without_id
-from ..models import ExperienceGroup, FrozenDict, NewExperienceGroup, differing, unfulfilled
-from .change import Change, ChangeOutcome
-from .journal import Journal, check_application
+from ..models import ExperienceGroup, NewExperienceGroup, differing, unfulfilled
+from .change import Change, ChangeOutcome, other_than_wanted
+from .journal import Journal
 from .plan import Plan
+from .runs import check_application
 from .schedule import Schedule, Step
 from .wanted import own_texts, with_own_id
 
@@ -46,7 +47,8 @@ def apply(
         concurrency: How many changes to have under way at a time, 1 or more. Lookups ahead of them come on top.
         journal: A folder, made if it is not there, for what was there before each write and what became of it, so that
             `undo` finds the way back, whenever this is killed: `journal.jsonl`, `done.csv`, `failed.csv` (mend it and
-            apply it) and `ids.json` (the live id of each record's id). None for none.
+            apply it) and `ids.json` (the live id of each record's id; after a kill it may lack the last second). It is
+            opened by this call: walk what this returns, or `aclose()` it. None for none.
 
     Raises:
         TypeError: `plan` is no Plan.
@@ -250,12 +252,23 @@ class _ApplyJob:
         if own and is_new and change.record is not None:
             changes = with_own_id(own, change.record.id, there.id)
             if unfulfilled(there, changes):
-                request = self._endpoint.update_request(there.id, changes)
-                there = await self._transport.call(request, permit.deadline)
-        if not created.was_answered and (others := _other_than_wanted(change, {"parent_id": None} | fields, there)):
+                there = await self._put_own_id(there, changes, permit)
+        if not created.was_answered and (others := other_than_wanted(change, {"parent_id": None} | fields, there)):
             raise _StaleError(f"somebody has created it since the plan was made, with another {', '.join(others)}")
         self._made[step.index] = there, is_new
         return there, is_new
+
+    async def _put_own_id(self, made: ExperienceGroup, changes: Mapping[str, Any], permit: Permit) -> ExperienceGroup:
+        permit.unsettled = True  # it is there, whatever becomes of this
+        try:
+            request = self._endpoint.update_request(made.id, changes)
+            group = await self._transport.call(request, permit.deadline)
+        except LosantError as error:
+            raise OutcomeUnknownError(
+                f"{made.id} was made, but its own id could not be put into its texts: {error.message}"
+            ) from error
+        permit.unsettled = False
+        return group
 
     async def _update(self, step: Step, permit: Permit) -> tuple[ExperienceGroup, bool]:
         change = step.change
@@ -267,7 +280,7 @@ class _ApplyJob:
         if now is None:
             raise _StaleError("somebody has deleted the group since the plan was made")
         # Only what is still to be done: others may have added to the rest.
-        needed = {name: fields[name] for name in _other_than_wanted(change, fields, now)}
+        needed = {name: fields[name] for name in other_than_wanted(change, fields, now)}
         if not needed:
             return now, False
         self._begin(step, needed, now)
@@ -326,16 +339,9 @@ def _checked_unchanged(change: Change, fields: Mapping[str, Any], reading: Readi
         raise TypeError(f"{change.action} of a plan without the group that it is about")
     if now is None:
         return None
-    others = _other_than_wanted(change, fields, now)
+    others = other_than_wanted(change, fields, now)
     if fields and not others:  # it is as it is wanted, whatever others have changed beside
         return now
     if changed := [name for name in differing(before, now) if name not in fields or name in others]:
         raise _StaleError(f"somebody has changed it since the plan was made: {', '.join(changed)}")
     return now
-
-
-def _other_than_wanted(change: Change, fields: Mapping[str, Any], group: ExperienceGroup) -> list[str]:
-    """Return the fields that a group does not have as a change wants them."""
-    if change.merges_tags and "group_tags" in fields:
-        fields = {**fields, "group_tags": FrozenDict({**group.group_tags, **fields["group_tags"]})}
-    return unfulfilled(group, fields)

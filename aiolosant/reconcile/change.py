@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from .._http import codec
-from ..models import ExperienceGroup
+from ..models import ExperienceGroup, FrozenDict, unfulfilled
 from .record import Record
 
 Action = Literal["create", "update", "delete"]
@@ -201,3 +201,10 @@ class ChangeOutcome:
     def ok(self) -> bool:
         """Whether all is as the plan wants it."""
         return self.status in ("done", "existing")
+
+
+def other_than_wanted(change: Change, fields: Mapping[str, Any], group: ExperienceGroup) -> list[str]:
+    """Return the fields that a group does not have as a change wants them."""
+    if change.merges_tags and "group_tags" in fields:
+        fields = {**fields, "group_tags": FrozenDict({**group.group_tags, **fields["group_tags"]})}
+    return unfulfilled(group, fields)

@@ -10,7 +10,7 @@ import attrs
 
 from ..identity import Identity, without_id
 from ..models import ExperienceGroup, normal_id, unfulfilled
-from .journal import Entry, Run
+from .runs import Entry, Run
 
 # Clocks and the time until a request arrives: a group that is older was not made by it.
 _MARGIN = timedelta(seconds=2)

@@ -1,7 +1,7 @@
 """What an apply leaves behind in a folder: what was there before each write, and what became of it.
 
-`journal.jsonl` holds a line before each write and one after it, written before anything is sent, so that a kill at any
-moment leaves what `undo` needs. Beside it are `done.csv`, `failed.csv` (mend it and apply it) and `ids.json`.
+`journal.jsonl` gets one line before a write is sent and one when its outcome is known, so that a kill at any moment
+leaves what `undo` needs. Beside it are `done.csv`, `failed.csv` (mend it and apply it) and `ids.json`.
 """
 
 from __future__ import annotations
@@ -12,29 +12,27 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import attrs
 import msgspec
 
 from .._files import lock, whole_file
 from .._http import codec
 from ..errors import PlanError
-from ..identity import ById, MatchBy
-from ..models import ExperienceGroup, check_changes, iso_text
-from .change import Action, ChangeOutcome
+from ..identity import ById
+from ..models import ExperienceGroup, iso_text
+from .change import ChangeOutcome
 from .codec import columns_for, record_to_cells
 from .plan import Plan
-from .saved import identity_from_object, identity_to_object
+from .runs import FORMAT, JOURNAL, VERSION, check_application, read_runs
+from .saved import identity_to_object
 
 logger: logging.Logger = logging.getLogger("aiolosant")
 
-JOURNAL, DONE, FAILED, IDS = "journal.jsonl", "done.csv", "failed.csv", "ids.json"
-_FORMAT = "aiolosant journal"
-_VERSION = 1
+DONE, FAILED, IDS = "done.csv", "failed.csv", "ids.json"
 _IDS_EVERY = 1.0  # seconds, or twenty times as long as it takes
 
 
@@ -46,31 +44,31 @@ class Journal:
         plan: What is applied.
 
     Raises:
-        OSError: The folder cannot be written to; later, `begin` raises what kept `begin` or `end` from writing.
+        OSError: The folder cannot be written to; later, `begin` raises the error that kept an `end` from writing.
         PlanError: The folder holds the journal of another application.
     """
 
     def __init__(self, folder: Path, plan: Plan) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         is_undo = isinstance(plan.match_by, ById) and not plan.match_by.or_name
-        for run in read_runs(folder) if (folder / JOURNAL).exists() else ():
+        for run in read_runs(folder) if _has_begun(folder / JOURNAL) else ():
             check_application(folder, run.application_id, plan.application_id)
             if is_undo != (isinstance(run.match_by, ById) and not run.match_by.or_name):
-                raise PlanError.of(
-                    [f"{folder} has the journal of an apply; an undo needs a folder of its own, and so back"]
-                )
+                theirs, ours = ("an apply", "an undo") if is_undo else ("an undo", "an apply")
+                raise PlanError.of([f"{folder} has the journal of {theirs}; {ours} needs a folder of its own"])
         self._error: OSError | None = None
         self._plan = plan
         self._ids = {**_read_ids(folder / IDS), **plan.matched}
+        self._own_ids = dict(plan.matched)  # without those of earlier runs, perhaps of another file
         self._ids_due = 0.0
         self._folder = folder
         self._lines = _Appender(folder / JOURNAL)
         self._lines.lock(folder)
         self._run = secrets.token_hex(4)  # its lines are its own, wherever others stand between them
         header = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "run": self._run,
-            "version": _VERSION,
+            "version": VERSION,
             "applicationId": plan.application_id,
             "digest": plan.digest,
             "matchBy": identity_to_object(plan.match_by),
@@ -134,13 +132,13 @@ class Journal:
             if group.id not in self._told:
                 self._told.add(group.id)
                 self._done.write(cells | {"groupId": group.id, "status": outcome.status})
-            if record.id is not None and self._ids.get(record.id) != group.id:
-                self._ids[record.id] = group.id
+            if record.id is not None and self._own_ids.get(record.id) != group.id:
+                self._ids[record.id] = self._own_ids[record.id] = group.id
                 if time.monotonic() >= self._ids_due:
                     self._write_ids()
         elif not outcome.ok:
-            if cells.get("parentId") in self._ids:  # so that the file can be applied by itself
-                cells["parentId"] = self._ids[cells["parentId"]]
+            if cells.get("parentId") in self._own_ids:  # so that the file can be applied by itself
+                cells["parentId"] = self._own_ids[cells["parentId"]]
             elif record.row is None and record.keeps_parent and outcome.change.current is not None:
                 cells["parentId"] = outcome.change.current.parent_id or ""
             self._failed.write(cells | {"error": f"{outcome.status}: {line.get('error', '')}"})
@@ -162,6 +160,11 @@ class Journal:
             file.write(msgspec.json.format(msgspec.json.encode(self._ids), indent=1) + b"\n")
         now = time.monotonic()
         self._ids_due = now + max(_IDS_EVERY, 20 * (now - began))
+
+
+def _has_begun(path: Path) -> bool:
+    """Whether a journal has a whole line: whoever began it may have been killed before that, or the disk was full."""
+    return path.exists() and b"\n" in path.read_bytes()
 
 
 def _read_ids(path: Path) -> dict[str, str]:
@@ -193,7 +196,7 @@ def _keep(path: Path) -> None:
 
 
 class _Appender:
-    """Appends lines to a file, each in one write."""
+    """Appends lines to a file, each in one write, whole or not at all."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -219,9 +222,9 @@ class _Appender:
     def append(self, line: bytes) -> None:
         if self._is_closed:
             with self._open() as file:
-                file.write(line + b"\n")
+                _write_whole(file, line + b"\n")
         else:
-            self._file.write(line + b"\n")
+            _write_whole(self._file, line + b"\n")
 
     def close(self) -> None:
         self._is_closed = True
@@ -229,6 +232,16 @@ class _Appender:
 
     def _open(self) -> io.FileIO:
         return io.FileIO(os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666), "ab")
+
+
+def _write_whole(file: io.FileIO, content: bytes) -> None:
+    size, left = os.fstat(file.fileno()).st_size, memoryview(content)
+    try:
+        while left:  # a disk that is nearly full takes a part of it
+            left = left[file.write(left) :]
+    except OSError:
+        os.ftruncate(file.fileno(), size)
+        raise
 
 
 class _Table:
@@ -262,121 +275,3 @@ class _Table:
         text = io.StringIO()
         csv.writer(text, lineterminator="").writerow([cells.get(column) for column in self._columns])
         return text.getvalue().encode()
-
-
-@attrs.define
-class Entry:
-    """One change in a journal.
-
-    Attributes:
-        action: What it does.
-        path: The names from the root down.
-        fields: What was sent, by the names of `NewExperienceGroup`.
-        before: The group before; None for a create.
-        orphans: The ids of the groups that went to the parent of one that was deleted.
-        at: When it was about to be sent, by the server's clock if that is known.
-        status: What became of it; None if nobody wrote that down, so that it may have happened or not.
-        group: The group after it; None after a delete, or where nobody knows.
-    """
-
-    action: Action
-    path: tuple[str, ...]
-    fields: Mapping[str, Any]
-    before: ExperienceGroup | None
-    orphans: tuple[str, ...]
-    at: datetime
-    status: str | None = None
-    group: ExperienceGroup | None = None
-
-
-@attrs.define
-class Run:
-    """One apply in a journal.
-
-    Attributes:
-        application_id: Whose groups they are.
-        match_by: What records were matched by.
-        entries: What was sent, in this order.
-    """
-
-    application_id: str | None
-    match_by: MatchBy
-    entries: list[Entry]
-
-
-def read_runs(folder: Path) -> list[Run]:
-    """Read a journal, oldest run first.
-
-    A line that was cut off tells nothing: what it announces was not sent yet, or the outcome that it tells is unknown.
-
-    Raises:
-        PlanError: It is no journal, it is damaged, or an apply is still writing to it.
-        OSError: It cannot be read.
-    """
-    runs: list[Run] = []
-    entries: dict[tuple[str, int], Entry] = {}
-    for number, line in enumerate(_lines(folder / JOURNAL)):
-        if line.get("format") == _FORMAT:
-            if line.get("version") != _VERSION:
-                raise PlanError.of([f"{folder / JOURNAL}: of format {line.get('version')}, and {_VERSION} is known"])
-            runs.append(Run(line["applicationId"], identity_from_object(line["matchBy"]), []))
-        elif not runs:
-            raise PlanError.of([f"{folder / JOURNAL}: this is no journal of aiolosant (line {number + 1})"])
-        elif "action" in line:
-            entries[line["run"], line["n"]] = entry = _entry(line)
-            runs[-1].entries.append(entry)
-        elif (known := entries.get((line["run"], line["n"]))) is not None:
-            known.status, known.group = line["status"], _group(line.get("group"))
-    if not runs:
-        raise PlanError.of([f"{folder / JOURNAL}: this is no journal of aiolosant"])
-    return runs
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    broken = 0
-    with path.open("rb") as file:
-        try:
-            lock(file.fileno(), shared=True)
-        except BlockingIOError:
-            raise PlanError.of([f"{path}: an apply is still writing to it; wait for its end"]) from None
-        for number, line in enumerate(file, 1):
-            try:
-                content = msgspec.json.decode(line)
-            except ValueError:
-                content = None
-            if isinstance(content, dict):
-                # A kill breaks one line off, and the next run begins behind it.
-                if broken > 1 or (broken and content.get("format") != _FORMAT):
-                    raise PlanError.of([f"{path}: {broken} lines before line {number} cannot be read: it is damaged"])
-                broken = 0
-                yield content
-            elif line.strip():
-                broken += 1
-    if broken > 1:
-        raise PlanError.of([f"{path}: the last {broken} lines cannot be read: it is damaged"])
-
-
-def _entry(line: Mapping[str, Any]) -> Entry:
-    fields = codec.to_changes(line["fields"])
-    return Entry(
-        line["action"],
-        tuple(line["path"]),
-        check_changes(fields) if fields else {},
-        _group(line["before"]),
-        tuple(line["orphans"]),
-        datetime.fromisoformat(line["at"]),
-    )
-
-
-def _group(content: Mapping[str, Any] | None) -> ExperienceGroup | None:
-    return None if content is None else codec.decode_group(msgspec.json.encode(content))
-
-
-def check_application(what: object, theirs: str | None, ours: str | None) -> None:
-    """Refuse what was made for another application.
-
-    Raises:
-        PlanError: It was.
-    """
-    if theirs is not None and ours is not None and theirs.lower() != ours.lower():
-        raise PlanError.of([f"{what} is about the application {theirs}, and this one is {ours}"])

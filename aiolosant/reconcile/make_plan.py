@@ -91,4 +91,7 @@ def _checked_record(record: object, place: str) -> Record:
         group = NewExperienceGroup(**record.fields)
     except (TypeError, ValueError) as problem:
         raise type(problem)(f"{place}: {problem}") from None
-    return attrs.evolve(record, fields={name: getattr(group, name) for name in record.fields}, group=group)
+    fields = {name: getattr(group, name) for name in record.fields}
+    if fields.get("description", "") is None:  # the API has no null here
+        fields["description"] = ""
+    return attrs.evolve(record, fields=fields, group=group)

@@ -27,6 +27,7 @@ from .record import Record
 from .wanted import differing_fields
 from .warnings import PlanWarning, empty_cells, ids_of_live_groups, look_alikes, nowhere, renames
 
+_MOST_HINTS = 20  # each takes a look at all ids
 _MOST_COMPARED = 2000  # ids
 _ANYWHERE = object()  # below any parent
 
@@ -138,7 +139,7 @@ class _Comparison:
             elif parent_id.lower() in self.all_live:
                 self._complain(n, f"has the parentId {parent_id!r}, a live group that is not below {self.top}")
             else:
-                hint = _did_you_mean(parent_id, places)
+                hint = _did_you_mean(parent_id, places) if len(self.problems) < _MOST_HINTS else ""
                 self._complain(n, f"has the parentId {parent_id!r}, which is no record's id and no live group's{hint}")
         self.forest = Forest(self.parents)
         for cycle in self.forest.cycles():

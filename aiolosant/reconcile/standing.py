@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..identity import without_id
-from ..models import ExperienceGroup, differing, unfulfilled
-from .change import Change
+from ..models import ExperienceGroup, differing
+from .change import Change, other_than_wanted
 from .plan import Plan
 
 
@@ -29,7 +29,7 @@ def standing_of(plan: Plan, live: Sequence[ExperienceGroup]) -> str:
 def _standing(change: Change, group: ExperienceGroup | None) -> str:
     if group is None:
         return "there already" if change.action == "delete" else "stale"
-    if change.action == "update" and not unfulfilled(group, change.fields) and change.parent is None:
+    if change.action == "update" and not other_than_wanted(change, change.fields, group) and change.parent is None:
         return "there already"
     before = change.current
     return "stale" if before is not None and differing(before, group) else "left"

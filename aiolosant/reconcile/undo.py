@@ -18,11 +18,11 @@ from ..models import ExperienceGroup, NewExperienceGroup, camel, comparable, dif
 from .change import Change, shown_path
 from .deleting import delete_of
 from .history import History, Known
-from .journal import Run, check_application, read_runs
 from .make_plan import ReadAll, read_all_groups
 from .plan import Plan
 from .planner import compare
 from .record import Record
+from .runs import Run, check_application, read_runs
 from .warnings import PlanWarning
 
 _FIELDS = tuple(field.name for field in attrs.fields(NewExperienceGroup) if field.name != "parent_id")
@@ -194,7 +194,10 @@ class _Undoing:
 
 
 def _told_apart(changes: Sequence[Change], live: Sequence[ExperienceGroup]) -> Iterator[Change]:
-    """Yield changes; creates that others of their name are beside know that their name does not tell them."""
+    """Yield the changes; mark as not alone each create that shares parent and name with another group.
+
+    `apply` does not look these up by name.
+    """
     names: Counter[tuple[object, str]] = Counter((normal_id(group.parent_id), group.name) for group in live)
     names.update((_parent_of(change), change.path[-1]) for change in changes if change.action == "create")
     for change in changes:

@@ -209,3 +209,14 @@ async def test_every_documented_parameter_is_taken(api: Api, method: str, path: 
         for params in [{}, *({name: value} for name, value in documented.items()), documented | everywhere]:
             status, answer = await api(method, url, **params)
             assert status == 200, (params, answer)
+
+
+async def test_a_user_who_does_not_fit_into_a_group_is_not_made(emulator: Emulator, api: Api) -> None:
+    """What is refused is not half done."""
+    users = [f"{n:024x}" for n in range(1000)]
+    (group,) = emulator.create_groups([{"name": "Full", "experienceUserIds": users}]).values()
+    url = f"{emulator.url}/applications/{emulator.application_id}/experience/users"
+    user = {"email": "ann@example.com", "password": "a long one", "experienceGroupIds": [group]}
+    status, answer = await api("POST", url, json=user)
+    assert (status, answer["message"]) == (400, f"group {group} would have more than 1000 members")
+    assert (await api("GET", url))[1]["totalCount"] == 0

@@ -51,3 +51,9 @@ def test_what_the_emulator_has_is_all_there() -> None:
     assert {(operation.method, operation.path) for operation in operations} == THERE
     assert set(ROUTES) >= THERE
     assert len(ROUTES) == 375
+
+
+def test_a_forgotten_format_is_a_name_like_any_other() -> None:
+    """`{}` in a path stands for an id that is none, and is refused as such."""
+    _, ids = find_operation("GET", "/applications/{}/experience/groups")
+    assert ids == {"applicationId": "{}"}

@@ -153,3 +153,23 @@ def test_a_misspelled_setting_is_refused() -> None:
         emulator.latency = 0.01
         with pytest.raises(AttributeError, match="an emulator has no latancy"):
             emulator.latancy = 0.01
+
+
+def test_a_record_without_an_id_is_no_parent_of_those_without_one() -> None:
+    """An id of None is none."""
+    with Emulator() as emulator:
+        emulator.create_groups([{"id": None, "name": "A"}, {"id": None, "name": "B"}])
+        assert [group["ancestorIds"] for group in emulator.groups()] == [[], []]
+
+
+async def test_what_comes_out_of_a_hook_after_a_reset_is_not_done(emulator: Emulator, api: Api) -> None:
+    """It was another test's."""
+
+    def reset(_: object) -> None:
+        emulator.before_request = None
+        emulator.reset()
+
+    emulator.before_request = reset
+    with pytest.raises(aiohttp.ClientError):
+        await api("POST", json={"name": "A"})
+    assert emulator.groups() == []

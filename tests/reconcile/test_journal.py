@@ -1,0 +1,109 @@
+"""What an apply leaves behind, on a disk that is nearly full and in folders that others have left."""
+
+import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aiolosant import LosantClient, by_name, reconcile
+from aiolosant.emulator import Emulator, RequestRecord
+from aiolosant.models import ExperienceGroup
+from aiolosant.reconcile import Change, ChangeOutcome, Plan, Record
+from aiolosant.reconcile.journal import Journal
+from aiolosant.reconcile.runs import JOURNAL, read_runs
+
+from .records import carry_out, make_plan
+
+
+def plan_of_updates(count: int) -> Plan:
+    groups = [ExperienceGroup(id=f"{n:024x}", name=f"Group {n}", description="x" * 5000) for n in range(count)]
+    changes = [Change("update", (group.name,), group.id, {"description": "new"}, current=group) for group in groups]
+    return Plan(tuple(changes), 0, by_name(), application_id="a" * 24, live=count)
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """No file of this process may become larger, as on a disk that is nearly full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_line_that_the_disk_takes_a_part_of_is_not_written_at_all(tmp_path: Path) -> None:
+    """The change is not sent then, and what is written when there is room again can be read."""
+    plan = plan_of_updates(3)
+    journal = Journal(tmp_path, plan)
+    journal.begin(0, {"description": "new"}, plan.changes[0].current)
+    size = (tmp_path / JOURNAL).stat().st_size
+    with room_for(size + 3000), pytest.raises(OSError, match="large"):
+        journal.begin(1, {"description": "new"}, plan.changes[1].current)
+    assert (tmp_path / JOURNAL).stat().st_size == size
+    journal.begin(2, {"description": "new"}, plan.changes[2].current)
+    journal.end(0, ChangeOutcome(plan.changes[0], "done", plan.changes[0].current, None))
+    journal.close()
+    (run,) = read_runs(tmp_path)
+    assert [(entry.path, entry.status) for entry in run.entries] == [(("Group 0",), "done"), (("Group 2",), None)]
+
+
+@pytest.mark.parametrize("left", [b"", b'{"format": "aiolos'])
+def test_a_journal_that_was_killed_in_its_first_line_is_begun_anew(tmp_path: Path, left: bytes) -> None:
+    """Nothing was sent then, so that the folder is as good as empty."""
+    (tmp_path / JOURNAL).write_bytes(left)
+    plan = plan_of_updates(1)
+    journal = Journal(tmp_path, plan)
+    journal.begin(0, {"description": "new"}, plan.changes[0].current)
+    journal.close()
+    (run,) = read_runs(tmp_path)
+    assert len(run.entries) == 1
+
+
+def test_what_failed_gets_no_parent_of_another_file(tmp_path: Path) -> None:
+    """An id of a file means something else in the next one."""
+    (tmp_path / "ids.json").write_text(json.dumps({"1": "f" * 24}))
+    rows = [{"id": "1", "parentId": "", "name": "A"}, {"id": "2", "parentId": "1", "name": "B"}]
+    above, below = (Record({"name": row["name"]}, row["id"], row["parentId"] or None, row=row) for row in rows)
+    changes = (
+        Change("create", ("A",), None, {"name": "A"}, record=above),
+        Change("create", ("A", "B"), None, {"name": "B"}, parent=0, depends_on=0, record=below),
+    )
+    journal = Journal(tmp_path, Plan(changes, 0, by_name(), application_id="a" * 24))
+    for n, status in enumerate(("failed", "skipped")):
+        journal.end(n, ChangeOutcome(changes[n], status, None, ValueError("no")))  # type: ignore[arg-type]  # one of them
+    journal.close()
+    assert [line.split(",")[1] for line in (tmp_path / "failed.csv").read_text().splitlines()] == ["parentId", "", "1"]
+
+
+async def test_a_group_that_was_made_without_its_own_id_is_taken_back(
+    emulator: Emulator, losant: LosantClient, tmp_path: Path
+) -> None:
+    """It is there, so that to call the change failed would hide it from an undo."""
+    own = "b" * 24
+
+    def refuse(request: RequestRecord) -> None:
+        if request.method == "PATCH":
+            raise ValueError("no")
+
+    emulator.before_request = refuse
+    records = [{"id": own, "name": "A", "deviceTags": [{"key": "site", "value": own}]}]
+    (outcome,) = await carry_out(losant, await make_plan(losant, records, by_name()), journal=tmp_path)
+    (made,) = emulator.groups()
+    assert outcome.status == "unknown"
+    assert f"{made['id']} was made" in str(outcome.error)
+    emulator.before_request = None
+    plan = await reconcile.undo(losant.experience_groups, tmp_path)
+    assert [(change.action, change.group_id) for change in plan.changes] == [("delete", made["id"])]
+
+
+async def test_a_record_without_a_description_can_be_undone(losant: LosantClient, tmp_path: Path) -> None:
+    """None is none, and the API has no null for it."""
+    records = [Record({"name": "A", "description": None})]
+    made = await reconcile.plan(losant.experience_groups, records, match_by=by_name())
+    await carry_out(losant, made, journal=tmp_path)
+    plan = await reconcile.undo(losant.experience_groups, tmp_path)
+    assert plan.count("delete") == 1
