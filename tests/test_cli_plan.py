@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from aiolosant.emulator import RequestRecord
+
 from .served import Served
 from .trees import TREE, write
 
@@ -169,7 +171,26 @@ def test_a_report_is_written_before_and_after(served: Served, tmp_path: Path, na
     assert "done" not in text.split("<h2>Changes", 1)[-1]
     served.run("apply", file, "--match-by", "tag:key", "--report", str(page))
     assert "4 done" in page.read_text()
-    assert "must end in .html or .md" in served.run("plan", file, "--report", str(tmp_path / "x.pdf")).stderr
+    there = served.groups()
+    for command in ("plan", "apply"):
+        assert "must end in .html or .md" in served.run(command, file, "--report", str(tmp_path / "x.pdf")).stderr
+    assert served.groups() == there
+
+
+def test_a_report_that_cannot_be_written_hides_nothing(served: Served, tmp_path: Path) -> None:
+    """What was done is told, with the way back."""
+    file, results = write(tmp_path / "groups.jsonl", [{"name": "A"}]), str(tmp_path / "night")
+    page = tmp_path / "x.md"
+
+    def be_in_its_way(request: RequestRecord) -> None:
+        if request.method == "POST":
+            page.mkdir()
+
+    served.emulator.before_request = be_in_its_way
+    applied = served.run("apply", file, "--report", str(page), "--results", results)
+    assert (applied.exit_code, applied.stdout.splitlines()[-1]) == (0, "1 done")
+    assert "x.md cannot be written" in applied.stderr
+    assert f"to take it back: aiolosant undo {results}" in applied.stderr
 
 
 def test_everything_is_logged_to_a_file(served: Served, tmp_path: Path) -> None:

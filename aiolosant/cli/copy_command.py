@@ -17,6 +17,7 @@ from aiolosant.identity import ById, MatchBy
 from aiolosant.models import ExperienceGroup
 from aiolosant.reconcile import Plan, Record
 from aiolosant.reconcile.codec import to_record, to_row
+from aiolosant.reconcile.report import check_name as check_report_name
 
 from .applying import carry_out
 from .choices import Connection, HowToApply, HowToPlan
@@ -43,6 +44,7 @@ async def run_copy(
     dry_run: bool,
 ) -> int:
     """Make the groups of one application those of another."""
+    check_report_name(apply.report)
     identity = identity_of(how)
     if isinstance(identity, ById):
         raise ConfigurationError("--match-by must be name or tag:KEY: groups have other ids in another application")

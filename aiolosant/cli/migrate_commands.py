@@ -124,6 +124,7 @@ async def run_apply(
     everything: bool,
 ) -> int:
     """Make it so; 1 if not everything went well."""
+    check_report_name(apply.report)
     kept = Plan.load(files[0]) if len(files) == 1 and is_regular(files[0]) and is_plan(files[0]) else None
     asked = attrs.evolve(how, max_deletes=HowToPlan().max_deletes, max_changes=None)
     if kept is not None and asked != HowToPlan():
