@@ -2,12 +2,17 @@
 
 import html
 import json
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aiolosant.emulator import RequestRecord
+from aiolosant.reconcile import Plan
 
 from .served import Served
 from .trees import TREE, write
@@ -191,6 +196,35 @@ def test_a_report_that_cannot_be_written_hides_nothing(served: Served, tmp_path:
     assert (applied.exit_code, applied.stdout.splitlines()[-1]) == (0, "1 done")
     assert "x.md cannot be written" in applied.stderr
     assert f"to take it back: aiolosant undo {results}" in applied.stderr
+
+
+def test_a_plan_is_kept_though_its_reader_leaves(served: Served, tmp_path: Path) -> None:
+    """And its code is not that of a plan without changes."""
+    file, kept = write(tmp_path / "groups.jsonl", [{"name": f"{n}"} for n in range(2000)]), tmp_path / "night.plan"
+    command = shlex.join([sys.executable, "-m", "aiolosant", "plan", file, "--out", str(kept), "--all"])
+    environment = os.environ | served.environment
+    piped = f"{command} 2>&1 | head -1; exit ${{PIPESTATUS[0]}}"
+    left = subprocess.run(["/bin/bash", "-c", piped], env=environment, capture_output=True, check=False)  # noqa: S603 - ours
+    assert left.returncode in (1, 3)
+    assert Plan.load(kept).count("create") == 2000
+
+
+def test_a_kept_plan_counts_what_is_below_as_well(served: Served, tmp_path: Path) -> None:
+    """A group is there already or not, by its path."""
+    records = [{"id": "a", "name": "A"}, {"name": "B", "parentId": "a"}, {"name": "C", "parentId": "a"}]
+    file, kept = write(tmp_path / "groups.jsonl", records), str(tmp_path / "night.plan")
+    served.run("plan", file, "--out", kept)
+    served.emulator.create_groups(records[:2])
+    assert "of the kept plan 1 left, 2 there already" in served.run("apply", kept, "--dry-run").stderr
+
+
+def test_odd_names_are_warned_of(served: Served, tmp_path: Path) -> None:
+    """By `check` as well, which talks to nobody."""
+    file = tmp_path / "groups.csv"
+    file.write_text("name\nA \n#REF!\n#BEZUG!\n#1\nB\n", encoding="utf-8")
+    for command in ("check", "plan"):
+        told = served.run(command, str(file)).stderr
+        assert [line[:16] for line in told.splitlines() if "name" in line] == [f"warning: line {n}:" for n in (2, 3, 4)]
 
 
 def test_everything_is_logged_to_a_file(served: Served, tmp_path: Path) -> None:

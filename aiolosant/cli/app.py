@@ -91,7 +91,8 @@ def list_groups(
             descending=desc,
             limit=limit,
             as_json=as_json,
-        )
+        ),
+        may_be_left=True,
     )
 
 
@@ -107,7 +108,7 @@ def tree(
     """
     from .read_commands import run_tree
 
-    run(run_tree(application, depth=depth, as_json=as_json))
+    run(run_tree(application, depth=depth, as_json=as_json), may_be_left=True)
 
 
 @app.command()
@@ -132,7 +133,8 @@ def export(
     """
     from .read_commands import run_export
 
-    run(run_export(application, file, query=query, for_spreadsheet=for_spreadsheet, parallel=parallel))
+    work = run_export(application, file, query=query, for_spreadsheet=for_spreadsheet, parallel=parallel)
+    run(work, may_be_left=True)
 
 
 add_to(app)

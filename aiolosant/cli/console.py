@@ -27,10 +27,10 @@ INTERRUPTED = 130
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
-def run(work: Coroutine[Any, Any, int | None] | Callable[[], int | None], *, writes: bool = False) -> None:
+def run(work: Coroutine[Any, Any, int | None] | Callable[[], int | None], *, may_be_left: bool = False) -> None:
     """Run a command to its end, in an event loop or as a function, and leave with its exit code.
 
-    Whoever reads its output may have enough of it; that is a failure for what `writes` to Losant.
+    Whoever reads its output may have enough of it; that is a failure, unless it `may_be_left`.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this
@@ -58,7 +58,7 @@ def run(work: Coroutine[Any, Any, int | None] | Callable[[], int | None], *, wri
         _give_up("not confirmed; nothing was written", FAILED)
     except BrokenPipeError:
         drop_output()
-        raise typer.Exit(FAILED if writes else 0) from None
+        raise typer.Exit(0 if may_be_left else FAILED) from None
     except FileNotFoundError as error:
         _give_up(f"{error.filename}: there is no such file or folder", USAGE)
     except IsADirectoryError as error:

@@ -132,8 +132,7 @@ def apply(
             yes=yes,
             dry_run=dry_run,
             everything=everything,
-        ),
-        writes=True,
+        )
     )
 
 
@@ -158,7 +157,7 @@ def undo(
     from .migrate_commands import run_undo
 
     how = HowToApply(concurrency, as_json, results)
-    run(run_undo(connection, application, folder, how, yes=yes, dry_run=dry_run), writes=True)
+    run(run_undo(connection, application, folder, how, yes=yes, dry_run=dry_run))
 
 
 @talks
@@ -197,8 +196,7 @@ def delete(
             max_deletes=max_deletes,
             yes=yes,
             dry_run=dry_run,
-        ),
-        writes=True,
+        )
     )
 
 
@@ -257,8 +255,7 @@ def copy(
             query=query,
             yes=yes,
             dry_run=dry_run,
-        ),
-        writes=True,
+        )
     )
 
 

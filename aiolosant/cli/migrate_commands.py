@@ -77,6 +77,7 @@ def run_check(files: Sequence[Path], how: HowToPlan) -> int:
     if outside:
         some = ", ".join(printable(str(record.parent_id)) for record in outside[:3])
         typer.echo(f"{len(outside):,} below groups that are not in the file, so that they must be live: {some}")
+    tell_warnings(attrs.evolve(plan, warnings=tuple(one for one in plan.warnings if one.kind == "name")))
     return 0
 
 
@@ -99,10 +100,11 @@ async def run_plan(
     async with connection.client(application) as losant:
         where = await tell_where(losant)
         plan = await _plan(losant, records, identity, how)
-    code = show_plan(plan, as_json=as_json, everything=everything)
-    report_plan(plan, where, report)
-    if out is not None:
+    if out is not None:  # before it is shown, perhaps to a reader who leaves
         plan.save(out)
+    report_plan(plan, where, report)
+    code = show_plan(plan, as_json=as_json, everything=everything)
+    if out is not None:
         typer.echo(f"aiolosant: {out} has the plan; digest {plan.digest}", err=True)
     try:
         _check(plan, how)

@@ -69,5 +69,5 @@ def encoding_hint(line: bytes) -> str:
     try:
         line.decode()
     except UnicodeDecodeError as problem:
-        return f"; byte {problem.start + 1} of the line is no UTF-8: save it as UTF-8"
+        return f"; byte {problem.start + 1} of the line is no UTF-8: save it as UTF-8 (in Excel: CSV UTF-8)"
     return ""

@@ -75,11 +75,14 @@ class Journal:
             "started": iso_text(datetime.now(UTC)),
         }
         self._lines.append(msgspec.json.encode(header))
-        columns = _columns(plan)
-        self._done = _Table(folder / DONE, [*columns, "groupId", "status"])
-        self._told = self._done.column("groupId")
-        _keep(folder / FAILED)  # perhaps it is what is applied
-        self._failed = _Table(folder / FAILED, [*columns, "error"])
+        self._done: _Table | None = None
+        self._failed: _Table | None = None
+        if plan.changes:  # else there is nothing to tell, and what an earlier run has told stays
+            columns = _columns(plan)
+            self._done = _Table(folder / DONE, [*columns, "groupId", "status"])
+            self._told = self._done.column("groupId")
+            _keep(folder / FAILED)  # perhaps it is what is applied
+            self._failed = _Table(folder / FAILED, [*columns, "error"])
         self._write_ids()
 
     def begin(
@@ -125,7 +128,7 @@ class Journal:
         if outcome.error is not None:
             line["error"] = str(outcome.error)
         self._lines.append(msgspec.json.encode(line))
-        if record is None:
+        if record is None or self._done is None or self._failed is None:
             return
         cells = dict(record.row) if record.row is not None else record_to_cells(record)
         if outcome.ok and group is not None:
@@ -152,7 +155,8 @@ class Journal:
                 self._error = error
                 logger.error("%s cannot be written: %s", self._folder / IDS, error)  # noqa: TRY400 - no bug
         for one in (self._lines, self._done, self._failed):
-            one.close()
+            if one is not None:
+                one.close()
 
     def _write_ids(self) -> None:
         began = time.monotonic()

@@ -54,13 +54,13 @@ def read_json_document(file: IO[bytes], columns: Columns) -> Rows:
         return
     items = document
     if isinstance(document, dict):
-        single = [document] if "name" in document else None
+        single = [document] if any(columns.get(key, key) == "name" for key in document) else None
         items = document.get("items", document.get("resources", single))
     if not isinstance(items, list):
         yield Row("the file", problem="expected Losant's list of groups, an object with items")
         return
     total = document.get("totalCount") if isinstance(document, dict) else None
-    is_nested = any(isinstance(item, dict) and item.get("children") for item in items)
+    is_nested = any(isinstance(item, dict) and _children_of(item, columns) for item in items)
     if isinstance(total, int) and total > len(items) and not is_nested:
         yield Row("the file", problem=f"holds {len(items)} of {total} groups; export them all")
     yield from _flattened("items", items, columns)
@@ -135,7 +135,7 @@ def _flattened(place: str, items: Sequence[Any], columns: Columns) -> Iterator[R
         if twice:
             yield Row(where, problem=f"there are two fields {twice!r}")
             continue
-        children = item.get("children")
+        children = _children_of(item, columns)
         if children is not None and not isinstance(children, list):
             yield Row(where, problem="children must be a list of groups")
             continue
@@ -151,6 +151,11 @@ def _flattened(place: str, items: Sequence[Any], columns: Columns) -> Iterator[R
             fields["id"] = f"{UNNAMED}{where}"
         yield Row(where, fields)
         todo += [(f"{where}.children[{n}]", child, fields["id"]) for n, child in enumerate(children or ())][::-1]
+
+
+def _children_of(item: Mapping[str, Any], columns: Columns) -> Any:
+    """Return what is nested below a group, whatever the file calls it; None for nothing."""
+    return next((value for key, value in item.items() if columns.get(key, key) == "children"), None)
 
 
 def _renamed(item: Mapping[str, Any], columns: Columns) -> tuple[dict[str, Any], str]:

@@ -25,7 +25,7 @@ from .deleting import delete_of
 from .plan import Plan
 from .record import Record
 from .wanted import differing_fields
-from .warnings import PlanWarning, empty_cells, ids_of_live_groups, look_alikes, nowhere, renames
+from .warnings import PlanWarning, empty_cells, ids_of_live_groups, look_alikes, nowhere, odd_names, renames
 
 _MOST_HINTS = 20  # each takes a look at all ids
 _MOST_COMPARED = 2000  # ids
@@ -312,7 +312,10 @@ class _Comparison:
             yield from ids_of_live_groups(found, self.all_live)
         creates = [change for change in changes if change.action == "create"]
         unclaimed = [group for group_id, group in self.live.items() if group_id not in self.wanted]
-        yield from look_alikes(creates, unclaimed, self.match_by)
+        alike = list(look_alikes(creates, unclaimed, self.match_by))
+        yield from alike
+        told = {warning.place for warning in alike}
+        yield from (warning for warning in odd_names(creates) if warning.place not in told)
         yield from nowhere(creates, unclaimed)
         if not isinstance(self.match_by, ByTag):
             yield from renames(changes)

@@ -89,10 +89,12 @@ def format_of(path: Path) -> Format:
     Raises:
         ValueError: The name has none of the known extensions.
     """
-    try:
-        return _FORMATS[path.suffix.lower()]
-    except KeyError:
-        raise ValueError(f"{path}: the name must end in {', '.join(_FORMATS)}, or be -; or say the format") from None
+    suffix = path.suffix.lower()
+    if suffix in _FORMATS:
+        return _FORMATS[suffix]
+    is_workbook = suffix in (".xlsx", ".xls", ".ods", ".numbers")
+    what = "a workbook is not read, so save its sheet as CSV UTF-8" if is_workbook else "or say the format, such as csv"
+    raise ValueError(f"{path}: the name must end in {', '.join(_FORMATS)}, or be -; {what}")
 
 
 def _read(file: IO[bytes], kind: Format, options: CsvOptions) -> list[Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -25,13 +26,14 @@ class PlanWarning:
     Attributes:
         kind: `look-alike` (a create beside a group that differs only in case, blanks or Unicode form), `rename` (a
             create and a delete that look like one), `ids` (records carry ids of live groups and are matched
-            otherwise), `empty` (empty cells leave values that are there), or `undo` (what an undo leaves).
+            otherwise), `empty` (empty cells leave values that are there), `name` (a name with a blank at its end, or
+            that is an error of a spreadsheet), or `undo` (what an undo leaves).
         message: What it is, and what to do, in a sentence.
         place: Where the record was read; "" for what is about no single one.
         group_ids: The live groups that it is about.
     """
 
-    kind: Literal["look-alike", "rename", "ids", "empty", "undo"]
+    kind: Literal["look-alike", "rename", "ids", "empty", "name", "undo"]
     message: str
     place: str = ""
     group_ids: tuple[str, ...] = ()
@@ -68,6 +70,17 @@ def look_alikes(creates: Sequence[Change], live: Iterable[ExperienceGroup], matc
             one, other = _told_apart(name, group.name), _told_apart(group.name, name)
             message = f"{one} would be created beside {other} ({group.id}), {same}"
             yield PlanWarning("look-alike", message, _place(change), (group.id,))
+
+
+def odd_names(creates: Sequence[Change]) -> Iterator[PlanWarning]:
+    """Warn of new groups with names that files get by mistake."""
+    for change in creates:
+        name = change.path[-1]
+        if name != name.strip():
+            message = f"the name {shown(name)} begins or ends with a blank; take it out of the file, unless it is meant"
+            yield PlanWarning("name", message, _place(change))
+        elif _SPREADSHEET_ERROR.fullmatch(name):
+            yield PlanWarning("name", f"the name {name} is an error of a spreadsheet", _place(change))
 
 
 def renames(changes: Sequence[Change]) -> Iterator[PlanWarning]:
@@ -147,6 +160,8 @@ def empty_cells(records: Iterable[tuple[Record, ExperienceGroup]]) -> Iterator[P
         yield PlanWarning("empty", message, found[0])
 
 
+# Such as #REF!, #BEZUG! and #N/A.
+_SPREADSHEET_ERROR = re.compile(r"#[A-Z\u00c4\u00d6\u00dc/0]+[!?]|#N/A|#NV")
 _MOST_SHOWN = 3  # live groups of one name
 _TELLING = ("experience_user_ids", "experience_endpoint_ids", "device_ids", "device_query_json", "group_tags")
 

@@ -207,6 +207,16 @@ def test_nested_children_are_read(tmp_path: Path, name: str, content: str) -> No
     assert list(compare(read(tmp_path, content, name), [], match_by=by_name()).diff()) == PATHS
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.yaml"])
+def test_nested_groups_may_have_a_name_of_their_own(tmp_path: Path, name: str) -> None:
+    """What a CRM calls sites are children, at every level; nothing below is left out."""
+    content = '{"title": "A", "sites": [{"title": "B", "sites": [{"title": "C"}]}]}'
+    path = tmp_path / name
+    path.write_text(content if name == "a.jsonl" else f"[{content}]")
+    records = read_records(path, columns={"title": "name", "sites": "children"})
+    assert list(compare(records, [], match_by=by_name()).diff()) == ["+ A", "+ A / B", "+ A / B / C"]
+
+
 def test_losants_own_export_is_read(tmp_path: Path) -> None:
     """Its placeholders are ids; a text that names the group's own id gets the real one."""
     own = "~exportplaceholderid-experienceGroup-harbour~"

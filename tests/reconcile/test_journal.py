@@ -16,12 +16,17 @@ from aiolosant.reconcile.journal import Journal
 from aiolosant.reconcile.runs import JOURNAL, read_runs
 
 from .records import carry_out, make_plan
+from .undoing import rows_of
 
 
 def plan_of_updates(count: int) -> Plan:
     groups = [ExperienceGroup(id=f"{n:024x}", name=f"Group {n}", description="x" * 5000) for n in range(count)]
     changes = [Change("update", (group.name,), group.id, {"description": "new"}, current=group) for group in groups]
     return Plan(tuple(changes), 0, by_name(), application_id="a" * 24, live=count)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 @contextmanager
@@ -77,6 +82,16 @@ def test_what_failed_gets_no_parent_of_another_file(tmp_path: Path) -> None:
         journal.end(n, ChangeOutcome(changes[n], status, None, ValueError("no")))  # type: ignore[arg-type]  # one of them
     journal.close()
     assert [line.split(",")[1] for line in (tmp_path / "failed.csv").read_text().splitlines()] == ["parentId", "", "1"]
+
+
+async def test_a_run_with_nothing_to_do_leaves_what_was_told(losant: LosantClient, tmp_path: Path) -> None:
+    """It is the list of who has got which id."""
+    records = [{"id": "1", "name": "A"}]
+    for _ in range(2):
+        await carry_out(losant, await make_plan(losant, records, by_name()), journal=tmp_path)
+    assert names_in(tmp_path) == ["done.csv", "failed.csv", "ids.json", "journal.jsonl"]
+    (row,) = rows_of(tmp_path / "done.csv")
+    assert json.loads((tmp_path / "ids.json").read_text()) == {"1": row["groupId"]}
 
 
 async def test_a_group_that_was_made_without_its_own_id_is_taken_back(
