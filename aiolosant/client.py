@@ -262,9 +262,9 @@ class LosantClient:
 
         Args:
             timeout: As of `LosantClient`; None for this one's.
-            retry: As of `LosantClient`, but for its `patience`, which stays that of the first; None for this one's.
+            retry: As of `LosantClient`, but its `patience` cannot exceed the first client's; None for this one's.
             background: Whether all other requests of the client go first, such as those of a service beside a nightly
-                migration; None for as this one.
+                migration; None for this one's.
 
         Raises:
             TypeError: An argument is of a wrong type.
@@ -278,7 +278,7 @@ class LosantClient:
         if background is not None:
             check_flag("background", background)
         if retry is not None:  # the pace, which waits so long, is shared
-            retry = attrs.evolve(retry, patience=transport.retry.patience)
+            retry = attrs.evolve(retry, patience=min(retry.patience, transport.retry.patience))
         sibling = object.__new__(type(self))  # as copy.copy would, which __reduce__ keeps from it
         vars(sibling).update(vars(self))
         sibling._is_owner = False

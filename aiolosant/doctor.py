@@ -141,7 +141,11 @@ class _Examining:
         says = [f"its scopes are {', '.join(sorted(scopes))}" if scopes is not None else "it does not tell its scopes"]
         if not isinstance(end, int | float):
             return as_assumed(f"{says[0]}, and it has no end")
-        says.append(f"it ends on {datetime.fromtimestamp(end, UTC):%Y-%m-%d at %H:%M} UTC")
+        try:
+            ends = datetime.fromtimestamp(end, UTC)
+        except (ValueError, OverflowError, OSError):
+            return unknown(f"its end, {end}, is no date")
+        says.append(f"it ends on {ends:%Y-%m-%d at %H:%M} UTC")
         return Seen(end - time.time() > _SOON, ", and ".join(says), "a long run may outlive it")
 
     async def reading(self) -> Seen:

@@ -117,7 +117,7 @@ class Stats:
         limit_found: Whether the server has shown a limit, by refusing requests.
         attempts: Requests that were sent.
         refused: Those that the server refused with 429.
-        unknown: Those of which it was not known at their end whether they were applied.
+        unknown: Those of which it was not known at their end whether they were applied, reads included.
         settled: Lost creates of which it was found out later.
         outage: Seconds for which nothing was let through, be it failing or refused; 0 if something is.
         paused_for: Seconds for which nothing will start, because the server asked for it.

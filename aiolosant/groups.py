@@ -113,7 +113,8 @@ class ExperienceGroups(GroupReads):
         A field that is not given stays as it is; one that is given is replaced as a whole, lists of members and
         `group_tags` too: `add_members` and `add_tags` keep what others put there. None clears `parent_id` (the group
         becomes a root) and `device_query_json`. Limits are those of `NewExperienceGroup`.
-        When this raises a TransportError or ServerError the change may have been made; to repeat it does no harm.
+        When this raises after more than one attempt (`error.attempts`), or a TransportError or ServerError, the change
+        may have been made; to repeat it does no harm.
 
         Raises:
             NotFoundError: There is no such group, or no such application.
@@ -129,8 +130,8 @@ class ExperienceGroups(GroupReads):
 
         Args:
             group_id: Its id.
-            subtree: Whether to delete all below it as well that a list shows, deepest first; nothing above what could
-                not be deleted is. Each group has the client's `timeout`.
+            subtree: Whether to delete all below it as well that a list shows, deepest first; if one cannot be deleted,
+                the groups above it are kept. Each group has the client's `timeout`.
 
         Raises:
             NotFoundError: There is no such group, or no such application, and no earlier attempt of this call can have
@@ -227,7 +228,8 @@ class ExperienceGroups(GroupReads):
             ordered: Whether to yield in the order of the input instead of as they complete.
             unique_by: What there must be one of, `by_name()` or `by_tag(key)`. Then the same input can be run again and
                 makes only what is missing. Each group is looked up before it is sent, many in one query.
-            contested: As of `create`. The second looks are shared, and nothing waits for them but its own outcome.
+            contested: As of `create`. The second looks are shared, and an item gives up its place in `concurrency`
+                while it waits for its own.
 
         Raises:
             TypeError: `groups` is no iterable, or one group; or `unique_by` is neither of these.

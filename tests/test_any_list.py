@@ -1,6 +1,7 @@
 """`paginate`: every kind of list that Losant has, told by its answers alone."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -158,3 +159,23 @@ async def test_the_emulators_lists_are_read(emulator: Emulator, losant: LosantCl
     assert emails == [f"{n:03}@example.com" for n in range(120)]
     page = await anext(losant.paginate(f"{root}/endpoints").by_page())
     assert page == Page(page.items, 0, 120, 120)
+
+
+async def test_a_walk_with_look_ahead_that_is_dropped_asks_no_further() -> None:
+    """Its tasks know nothing of who walks, so that it is collected."""
+
+    def endless(asked: dict[str, int]) -> Answered:
+        rows = [{"id": str(10 * asked["page"] + n)} for n in range(10)]
+        return Answered(rows, page=asked["page"], perPage=10, totalCount=10_000)
+
+    rows, asked = walk(endless, prefetch=4)
+    async for _ in rows:
+        break
+    del rows
+    gc.collect()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    before = len(asked)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(asked) == before <= 6

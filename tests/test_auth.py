@@ -163,3 +163,31 @@ async def test_a_provider_that_cannot_be_awaited_is_told_of() -> None:
     auth = Auth(lambda: "secret-token")  # type: ignore[arg-type, return-value]  # it is what the test is about
     with pytest.raises(TypeError, match="text or an async callable; what was called gave str"):
         await auth.token()
+
+
+async def test_each_call_has_an_error_of_its_own(emulator: Emulator) -> None:
+    """What one of them says of its request is not said by the other's."""
+    provider = Provider(ConfigurationError("no token today"))
+    paths = []
+    async with client_of(emulator, token=provider) as losant:
+        for error in await asyncio.gather(
+            *(losant.experience_groups.get(f"{n:024x}") for n in range(2)), return_exceptions=True
+        ):
+            assert isinstance(error, ConfigurationError)
+            paths.append(str(error.path)[-1])
+    assert paths == ["0", "1"]
+
+
+async def test_to_close_a_client_ends_a_question_that_others_gave_up(emulator: Emulator) -> None:
+    """Whoever still waits for it is told at once."""
+    provider = Provider(emulator.token)
+    provider.gate.clear()
+    losant = client_of(emulator, token=provider)
+    calls = [asyncio.create_task(losant.experience_groups.get(f"{n:024x}")) for n in range(2)]
+    while not provider.asked:
+        await asyncio.sleep(0)
+    calls[0].cancel()
+    await asyncio.wait(calls[:1])
+    await losant.close()
+    with pytest.raises(ConfigurationError, match="the client was closed"):
+        await calls[1]

@@ -149,3 +149,18 @@ async def test_a_client_is_closed_from_another_loop(emulator: Emulator, runs: bo
         other.call_soon_threadsafe(other.stop)
         await asyncio.to_thread(thread.join)
     other.close()
+
+
+async def test_to_close_a_client_lets_a_write_of_members_end(emulator: Emulator) -> None:
+    """It is on the wire; what it was for is told to have been written."""
+    (group,) = emulator.create_groups([{"name": "A"}]).values()
+    losant = client_of(emulator)
+    adding = asyncio.create_task(losant.experience_groups.add_tags(group, {"region": "eu"}))
+    while "PATCH" not in {request.method for request in emulator.requests}:
+        emulator.latency = 0.1
+        await asyncio.sleep(0)
+    await losant.close()
+    with pytest.raises(ConfigurationError, match="closed after this was written"):
+        await adding
+    assert [one["groupTags"] for one in emulator.groups()] == [{"region": "eu"}]
+    assert [request.status for request in emulator.requests] == [200, 200]

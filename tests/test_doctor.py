@@ -178,6 +178,7 @@ def jwt(claims: dict[str, object]) -> str:
         ({"scope": ["experienceGroups.get"], "exp": 4102444800}, "ends on 2100-01-01 at 00:00 UTC", "as assumed"),
         ({"scope": "all.Application"}, "its scopes are all.Application, and it has no end", "as assumed"),
         ({"exp": 1}, "it does not tell its scopes, and it ends on 1970-01-01", "otherwise"),
+        ({"exp": 1_790_000_000_000}, "its end, 1790000000000, is no date", "unknown"),
         ({"sub": "x"}, "neither its scopes nor its end", "unknown"),
     ],
 )
@@ -227,3 +228,11 @@ def test_the_command_tells_and_asks(served: Served) -> None:
     assert report["about"]["at"] == served.emulator.url
     assert "otherwise" not in {finding["verdict"] for finding in report["findings"]}
     assert served.groups() == []
+
+
+async def test_an_outage_is_not_waited_out(emulator: Emulator) -> None:
+    """Whoever examines wants to know how it is now."""
+    emulator.inject(Fault.UNAVAILABLE, times=None, path="*/groups")
+    async with client_of(emulator, retry=RetryPolicy(first_delay=0.01, patience=3600)) as losant:
+        report = await doctor.examine(losant)
+    assert any("503" in finding.seen for finding in report.findings)

@@ -150,3 +150,13 @@ def test_what_may_have_been_applied_is_sent_again_only_if_that_does_no_harm(
         request, response, attempts=1, refusals=0, free=False, draw=0.5, left=60, patient=False
     )
     assert (delay is not None) is resent
+
+
+def test_a_refused_call_that_nobody_waits_for_is_not_sent_again() -> None:
+    """Not even a patient one, whose clock stands still as long as somebody does."""
+    refused = Response[Any](
+        Proof.NOT_APPLIED, error=RateLimitError(429, "", "", None, None), transient=True, refused=True
+    )
+    asked: dict[str, Any] = {"attempts": 1, "refusals": 1, "free": True, "draw": 0.5, "patient": True}
+    assert RetryPolicy().delay_before_resending(REQUEST, refused, left=1, **asked) is not None
+    assert RetryPolicy().delay_before_resending(REQUEST, refused, left=float("-inf"), **asked) is None

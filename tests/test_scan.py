@@ -164,6 +164,21 @@ async def test_a_parallel_scan_that_is_left_leaves_nothing(emulator: Emulator, l
     assert len(emulator.requests) < 1 + 3 + 3 * 4
 
 
+@pytest.mark.parametrize("pages", [1, 3, 8])
+async def test_a_parallel_scan_that_is_walked_away_from_keeps_no_client_from_closing(
+    emulator: Emulator, losant: LosantClient, pages: int
+) -> None:
+    """What is read ahead waits for nobody."""
+    emulator.create_groups([{"name": f"{n}"} for n in range(200)])
+    seen = 0
+    async for _ in losant.experience_groups.scan(per_page=5, parallel=4):
+        seen += 1
+        if seen == 5 * pages:
+            break
+    await losant.close()
+    assert len(emulator.requests) < 1 + 3 + pages + 4
+
+
 async def test_a_scan_asks_for_what_lies_behind(emulator: Emulator, losant: LosantClient) -> None:
     """Nothing before the first item; each page by the id that it begins behind, always as page 0."""
     groups = losant.experience_groups

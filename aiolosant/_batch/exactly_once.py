@@ -132,11 +132,12 @@ class ExactlyOnce:
             LosantError: Any other: the group was surely not made.
         """
         lock, settled = self._lock(key), False
+        waits = lock.waiting or lock.locked()
         try:
             doubtful_for = await lock.take(permit)
             try:
                 # Those that waited for another create of the same group share its outcome.
-                there = lock.group and lock.group_since(self._transport.throttle.seconds_of_news)
+                there = lock.group_since(self._transport.throttle.seconds_of_news) if waits else None
                 if there is None and (doubtful_for or not fresh):
                     there = await self._find_before(key, lock, doubtful_for, permit)
                 if there is not None:
@@ -211,11 +212,11 @@ class ExactlyOnce:
                     await self._settle(key, permit, doubt, retry.settle_time)
                 return Created(made, is_new=True, was_answered=True)
             there = await self._settle(key, permit, doubt, 0.0, retry.settle_time)
+            if there is None and not retry.has_attempts_left(permit.sent.counted):
+                raise doubt
             self._transport.observer.create_settled(self._endpoint.path, there.id if there else None)
             if there:
                 return Created(there, is_new=True, was_answered=False)
-            if not retry.has_attempts_left(permit.sent.counted):
-                raise doubt
             await permit.take()
 
     async def _send_contested(
@@ -252,8 +253,8 @@ class ExactlyOnce:
                 raise
             except Exception as error:
                 raise _still_unknown(doubt, "looking for it", error) from error
-            if sent.in_doubt:
-                self._transport.observer.create_settled(self._endpoint.path, decided.group.id if decided else None)
+            if sent.in_doubt and decided is not None and decided.is_own:
+                self._transport.observer.create_settled(self._endpoint.path, decided.group.id)
             permit.unsettled = False
             if decided is not None:
                 was_answered = made is not None and decided.group.id == made.id

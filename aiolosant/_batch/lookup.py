@@ -61,7 +61,7 @@ class Lookups(Generic[K, V]):
         self._used = 0  # since the last answers came
         self._ran_out = False  # since then as well
         self._timer: asyncio.TimerHandle | None = None
-        self._queries: set[asyncio.Task[None]] = set()
+        self._queries: dict[asyncio.Task[None], dict[K, asyncio.Future[_Answer[V]]]] = {}
 
     def expect(self, key: K) -> None:
         """Say that a key will be asked for, so that its lookup can share a query with that of another."""
@@ -97,11 +97,12 @@ class Lookups(Generic[K, V]):
     def close(self) -> None:
         """Cancel the queries that are due or under way. Callers that wait get a TransportError."""
         self._cancel_timer()
-        due, self._due = self._due, {}
-        if due:
-            self._fail(due, TransportError("the lookup was broken off"))
         for query in self._queries:
             query.cancel()
+        for due in (self._due, *self._queries.values()):  # whose query may not even have begun
+            if due:
+                self._fail(due, TransportError("the lookup was broken off"))
+        self._due = {}
 
     async def _result(self, key: K, answer: asyncio.Future[_Answer[V]]) -> V:
         self._awaited.add(key)
@@ -142,8 +143,8 @@ class Lookups(Generic[K, V]):
             self._expected.pop(key, None)
         due, self._due = self._due, {}
         query = self._transport.start_task(self._query(due))
-        self._queries.add(query)
-        query.add_done_callback(self._queries.discard)
+        self._queries[query] = due
+        query.add_done_callback(self._queries.pop)
 
     async def _query(self, due: dict[K, asyncio.Future[_Answer[V]]]) -> None:
         try:
@@ -170,6 +171,8 @@ class Lookups(Generic[K, V]):
 
     def _fail(self, due: dict[K, asyncio.Future[_Answer[V]]], error: Exception) -> None:
         for key, answer in due.items():
+            if answer.done():
+                continue
             if self._answers.get(key) is answer:
                 del self._answers[key]
                 if key not in self._awaited:  # it went along with others, and can do so again

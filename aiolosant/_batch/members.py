@@ -144,6 +144,9 @@ class _Editor:
         self._at_most = _UNLIMITED  # edits to write at a time
         self._failures = 0  # of writes, one after the other
         self._doubt_until = -math.inf  # until when a write whose response was lost may still land
+        self._writing: list[Edit] = []
+        self._sent = Sent()  # for these
+        self._is_closing = False
         self.writes = 0
 
     def add(self, wishes: Mapping[Wish, Any]) -> Edit:
@@ -162,8 +165,10 @@ class _Editor:
         self._has_news.set()
 
     def _client_closes(self) -> None:
-        self._fail(self._edits, ConfigurationError("the client was closed"))
-        if self._task is not None:
+        self._is_closing = True
+        on_wire = self._writing if self._sent.on_wire else []
+        self._fail([edit for edit in self._edits if edit not in on_wire], ConfigurationError("the client was closed"))
+        if self._task is not None and not on_wire:
             self._task.cancel()
 
     async def _work(self) -> None:
@@ -174,6 +179,10 @@ class _Editor:
                     await self._read_and_write()
                 except Exception as error:  # noqa: BLE001 - raised by all that have asked for this reading
                     self._fail(asked, error)
+                if self._is_closing:
+                    message = "the client was closed after this was written, and before it was looked at again"
+                    self._fail(self._edits, ConfigurationError(message))
+                    return
                 # Those that are done go first; and what failed is not tried again at once.
                 retry = self._transport.retry
                 longest = min(retry.max_delay, retry.first_delay * 2 ** (self._failures - 1)) if self._failures else 0.0
@@ -236,6 +245,7 @@ class _Editor:
 
     async def _write(self, items: _Items, edits: list[Edit]) -> None:
         sent, loop = Sent(), asyncio.get_running_loop()
+        self._writing, self._sent = edits, sent
         read_at = loop.time()
 
         def is_news() -> bool:
@@ -277,7 +287,9 @@ class _Editor:
     def _fail(self, edits: Iterable[Edit], error: Exception) -> None:
         for edit in edits:
             if not edit.done.done():
-                edit.done.set_exception(copy.copy(error))  # each caller's own, since errors are told where they were
+                one = copy.copy(error)  # each caller's own, since errors are told where they were
+                one.__cause__ = error.__cause__
+                edit.done.set_exception(one)
 
 
 class _Items:

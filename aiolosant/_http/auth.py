@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
+import functools
 import inspect
 import json
 import re
@@ -81,7 +83,8 @@ class Auth:
         finally:
             del token  # what shows tracebacks may show locals
         self.renewals: int = 0
-        self._question: _Question | None = None
+        self._question: _Question | None = None  # the one that who comes next waits for as well
+        self._questions: set[_Question] = set()  # all that are under way
         self._closed = False
 
     async def token(self) -> Secret:
@@ -111,13 +114,14 @@ class Auth:
     def close(self) -> None:
         """Ask the provider for nothing more."""
         self._closed = True
-        if self._question is not None:
-            self._question.task.cancel()
+        for question in self._questions:
+            question.task.cancel()
 
     async def _ask(self) -> Secret:
         if self._question is None:
             self._question = _Question(asyncio.get_running_loop().create_task(self._ask_provider()))
-            self._question.task.add_done_callback(self._question.answered)
+            self._questions.add(self._question)
+            self._question.task.add_done_callback(functools.partial(self._answered, self._question))
         question = self._question
         # A future for each that waits, because one caller's cancellation is not the others'.
         waiter: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
@@ -133,6 +137,10 @@ class Auth:
                 question.task.cancel()
             raise
 
+    def _answered(self, question: _Question, task: asyncio.Task[Secret]) -> None:
+        self._questions.discard(question)
+        question.answered(task)
+
     async def _ask_provider(self) -> Secret:
         assert self._provider is not None  # noqa: S101 - a token that is text is never asked for
         _asking.set(_asking.get() | {self})
@@ -146,7 +154,8 @@ class Auth:
             self.known = _checked(await asked)
             self.renewals += 1
         finally:
-            self._question = None
+            if self._question is not None and self._question.task is asyncio.current_task():
+                self._question = None
         return self.known
 
 
@@ -167,7 +176,9 @@ class _Question:
                 text = "no token: the client was closed, or the provider was cancelled"
                 waiter.set_exception(ConfigurationError(text))
             elif error is not None:
-                waiter.set_exception(error)
+                one = copy.copy(error)  # each caller's own, since errors are told where they were
+                one.__cause__ = error.__cause__
+                waiter.set_exception(one)
             else:
                 waiter.set_result(task.result())
 

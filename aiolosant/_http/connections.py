@@ -141,7 +141,9 @@ class Connections:
             if isinstance(connector, aiohttp.TCPConnector):
                 connector.clear_dns_cache()  # the address may have moved
         elif lease is self._current and lease.has_answered and lease.is_own:
-            self._breaks_promises |= not isinstance(cause, TimeoutError)
+            self._breaks_promises |= isinstance(cause, aiohttp.ClientError | OSError) and not isinstance(
+                cause, TimeoutError
+            )
             self._replace()  # what killed one idle connection has probably killed the others
 
     def answered(self, lease: Lease, keep_alive: str | None) -> None:

@@ -73,7 +73,8 @@ class GroupsEndpoint:
             if last is not None and page.items and page.items[0].id.lower() <= last:
                 break
             found += page.items
-            if page.total_count is None or len(page.items) >= page.total_count:
+            counted = page.per_page if page.total_count is None else page.total_count + 1
+            if len(page.items) < counted and (page.total_count is None or len(page.items) >= page.total_count):
                 return found
             if not page.items:
                 break

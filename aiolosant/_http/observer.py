@@ -28,7 +28,7 @@ class Observer:
         is_listened_to: Whether anybody wants events.
         attempts: Requests that were sent.
         refused: Those that the server refused with 429.
-        unknown: Those of which it was not known at their end whether they were applied.
+        unknown: Those of which it was not known at their end whether they were applied, reads included.
         settled: Lost creates of which it was found out later.
         failure: What went wrong with the last attempt that ended; None if nothing did.
     """

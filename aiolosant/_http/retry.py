@@ -105,7 +105,8 @@ class RetryPolicy:
         if asked is None:
             if response.refused:
                 delay = min(self.delay(refusals, draw), _LONGEST_AFTER_REFUSAL)
-                return delay if patient or delay < left else None
+                in_time = left > 0 if patient else delay < left
+                return delay if in_time else None
             # Where the attempt is free the next one has a new connection, or waits in the throttle.
             delay = 0.0 if free else self.delay(attempts, draw)
             return delay if delay < left else None

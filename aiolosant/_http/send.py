@@ -97,6 +97,7 @@ async def send(
                 proxy=lease.proxy,
                 middlewares=(_no_hidden_resend,) if request.method in IDEMPOTENT else (),
             ) as response:
+                answered = asyncio.get_running_loop().time()
                 content = await _read(response, scope, silence)
     except asyncio.CancelledError as cancelled:
         _forget_frames(cancelled)
@@ -105,6 +106,7 @@ async def send(
         cause = failure.__cause__ if isinstance(failure, _NoHiddenResend) else failure
         sent = body.started if body else not isinstance(cause, _BEFORE_SENDING)
         transient = isinstance(cause, aiohttp.ClientError | OSError) and not isinstance(cause, _NO_TRUST)
+        transient = transient and getattr(cause, "status", None) != 407  # the proxy will not change its mind
         # Over a session without any response so far no connection can have been dead already.
         stale = lease.is_own and lease.has_answered and not isinstance(cause, _BEFORE_SENDING)
         failed: Response[T] = classify_failure(
@@ -119,8 +121,8 @@ async def send(
     if keep_alive or not lease.has_answered:
         connections.answered(lease, keep_alive)
     pause, date = response.headers.get("Retry-After"), response.headers.get("Date")
-    if date != connections.date:
-        connections.date, connections.date_seen = date, asyncio.get_running_loop().time()
+    if date and date != connections.date:
+        connections.date, connections.date_seen = date, answered
         connections.server_name = response.headers.get("Server", "")
     retry_after = None if pause is None else parse_retry_after(pause, date)
     return classify(

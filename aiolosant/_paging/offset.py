@@ -74,8 +74,6 @@ class AnyPages(PageIterator[dict[str, Any]]):
         self._prefetch = prefetch
         self._path = path
         self._start_task = start_task
-        self._first: ListResponse | None = None  # until the page that it has is asked for
-        self._seen: dict[int, int] = {}  # numbers of pages by what they had, as hashes
         self._pages: PageIterator[dict[str, Any]] | None = None
 
     async def _next_page(self) -> Page[dict[str, Any]]:
@@ -91,9 +89,8 @@ class AnyPages(PageIterator[dict[str, Any]]):
                 return _OffsetPages(self._ask, first, per_page=self._per_page, offset=self._offset, path=self._path)
             if response.total_count is None or response.total_count <= len(response.items):
                 return _WholeList(tuple(response.items), self._offset)
-        self._first = response
         return NumberedPages(
-            self._fetch,
+            _NumberedAnswers(self._ask, response, path=self._path).fetch,
             per_page=self._per_page,
             offset=self._offset,
             prefetch=self._prefetch,
@@ -101,7 +98,24 @@ class AnyPages(PageIterator[dict[str, Any]]):
             start_task=self._start_task,
         )
 
-    async def _fetch(self, number: int, per_page: int) -> Page[dict[str, Any]]:
+    async def aclose(self) -> None:
+        """End the walk; nothing stays on the way."""
+        await super().aclose()
+        if self._pages is not None:
+            await self._pages.aclose()
+
+
+class _NumberedAnswers:
+    """Asks for pages by their numbers. It knows nothing of who walks, so that a walk that is dropped is collected."""
+
+    def __init__(self, ask: Ask, first: ListResponse, *, path: str | None) -> None:
+        self._ask = ask
+        self._first: ListResponse | None = first  # until the page that it has is asked for
+        self._path = path
+        self._seen: dict[int, int] = {}  # numbers of pages by what they had, as hashes
+
+    async def fetch(self, number: int, per_page: int) -> Page[dict[str, Any]]:
+        """Return a page."""
         response, self._first = self._first, None
         if response is None:
             response = await self._ask({"page": number, "perPage": per_page})
@@ -118,12 +132,6 @@ class AnyPages(PageIterator[dict[str, Any]]):
         before = self._seen.setdefault(hash(repr(items)), number)
         if before != number:
             raise list_error(self._path, f"the list makes no progress: page {number} repeats page {before}")
-
-    async def aclose(self) -> None:
-        """End the walk; nothing stays on the way."""
-        await super().aclose()
-        if self._pages is not None:
-            await self._pages.aclose()
 
 
 class _OffsetPages(PageIterator[dict[str, Any]]):

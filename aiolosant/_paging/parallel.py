@@ -35,44 +35,40 @@ class ParallelPages(PageIterator[T]):
         self._open_ranges = open_ranges
         self._start_task = start_task
         self._total = 0
-        self._waiting: list[KeysetPages[T]] = []  # ranges that nobody reads: none has begun, or it has failed
-        self._reading: dict[asyncio.Task[None], KeysetPages[T]] = {}
-        self._pages: asyncio.Queue[Page[T] | Exception | None] | None = None  # None: a range has come to its end
+        self._waiting: list[KeysetPages[T]] = []  # ranges of which nothing is on the way
+        self._reading: set[asyncio.Task[None]] = set()
+        self._untaken = 0  # what was begun to be read, and not taken yet
+        # What was read ahead waits here, a page for each range at most; None is the end of one.
+        self._pages: asyncio.Queue[tuple[KeysetPages[T], Page[T] | Exception | None]] | None = None
 
     async def _next_page(self) -> Page[T]:
         if self._pages is None:
             first, ranges = await self._open_ranges()
             self._waiting = list(ranges)
             self._total = (first.total_count or 0) - len(first.items)
-            # What was read ahead waits here, a page for each range; more of it is read only when these are used up.
-            self._pages = asyncio.Queue(max(1, len(ranges)))
+            self._pages = asyncio.Queue()
             self._done = not ranges
             return first
-        while self._waiting:
-            pages = self._waiting.pop()
-            self._reading[self._start_task(self._read(pages, self._pages))] = pages
-        while self._reading or not self._pages.empty():
-            got = await self._pages.get()
+        while self._waiting or self._untaken:
+            while self._waiting:
+                self._begin(self._waiting.pop(), self._pages)
+            pages, got = await self._pages.get()
+            self._untaken -= 1
             if isinstance(got, Exception):
+                self._waiting.append(pages)
                 raise got
             if got is not None:
+                self._begin(pages, self._pages)  # the next one is read while this one is used
                 left, self._total = self._total, max(0, self._total - len(got.items))
                 return attrs.evolve(got, total_count=max(left, len(got.items)))
         self._done = True
         raise StopAsyncIteration
 
-    async def _read(self, pages: KeysetPages[T], queue: asyncio.Queue[Page[T] | Exception | None]) -> None:
-        task = asyncio.current_task()
-        try:
-            async for page in pages:
-                await queue.put(page)
-        except Exception as error:  # noqa: BLE001 - raised to whoever walks
-            self._waiting.append(pages)
-            self._reading.pop(task, None)  # type: ignore[arg-type]  # it runs in a task
-            await queue.put(error)
-        else:
-            self._reading.pop(task, None)  # type: ignore[arg-type]  # as above
-            await queue.put(None)
+    def _begin(self, pages: KeysetPages[T], queue: asyncio.Queue[Any]) -> None:
+        self._untaken += 1
+        task = self._start_task(_read_one(pages, queue))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
 
     async def aclose(self) -> None:
         """End the walk; nothing stays on the way."""
@@ -82,3 +78,13 @@ class ParallelPages(PageIterator[T]):
             task.cancel()
         if reading:
             await asyncio.wait(reading)
+
+
+async def _read_one(pages: KeysetPages[T], queue: asyncio.Queue[Any]) -> None:
+    """Read a page, and wait for nobody: whoever walks may have left."""
+    got: Page[T] | Exception | None
+    try:
+        got = await anext(pages, None)
+    except Exception as error:  # noqa: BLE001 - raised to whoever walks
+        got = error
+    queue.put_nowait((pages, got))
