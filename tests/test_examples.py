@@ -11,13 +11,39 @@ from aiolosant.emulator import Emulator
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def test_the_nightly_sync_runs(emulator: Emulator, tmp_path: Path) -> None:
-    """Twice: the second night changes what has changed."""
-    variables = {
+def variables_of(emulator: Emulator) -> dict[str, str]:
+    return {
         "LOSANT_API_URL": emulator.url,
         "LOSANT_API_TOKEN": emulator.token,
         "LOSANT_APPLICATION_ID": emulator.application_id,
     }
+
+
+def test_the_service_is_that_of_the_page() -> None:
+    """Which is run by the tests of the pages."""
+    page = (EXAMPLES.parent / "docs" / "service.md").read_text(encoding="utf-8")
+    assert (EXAMPLES / "service.py").read_text(encoding="utf-8").partition("\n\n")[2] in page
+
+
+def test_the_migration_runs_and_is_taken_back(emulator: Emulator, tmp_path: Path) -> None:
+    """A second time there is nothing to do; and what is wrong with a file is said before anything is written."""
+    file, wrong = tmp_path / "customers.csv", tmp_path / "wrong.csv"
+    file.write_text("id,parentId,name,groupTags.key\n1,,Acme,a\n2,1,Plant,b\n")
+    wrong.write_text("id,parentId,name,groupTags.key\n1,7,Acme,a\n")
+    said = []
+    for arguments in ([str(wrong)], [str(file)], [str(file)], [str(file), "--undo"]):
+        command = [sys.executable, str(EXAMPLES / "migration.py"), *arguments]
+        environment = os.environ | variables_of(emulator)
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)  # noqa: S603 - ours
+        said.append((ended.returncode, ended.stdout.splitlines()[0]))
+    assert said[0][0] == 2
+    assert said[1:] == [(0, "2 to create, 0 unchanged"), (0, "2 unchanged"), (0, "2 to delete, 0 unchanged")]
+    assert emulator.groups() == []
+
+
+def test_the_nightly_sync_runs(emulator: Emulator, tmp_path: Path) -> None:
+    """Twice: the second night changes what has changed."""
+    variables = variables_of(emulator)
     file = tmp_path / "customers.json"
     said = []
     for city in ("K\u00f6ln", "Bonn"):
