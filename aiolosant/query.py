@@ -231,7 +231,9 @@ class Tags:
     def __eq__(self, value: object) -> NoReturn:
         raise TypeError('group_tags are compared one by one, such as Q.group_tags["region"] == "north"')
 
-    __ne__ = __eq__
+    def __ne__(self, value: object) -> NoReturn:
+        self.__eq__(value)
+
     __hash__: ClassVar[None] = None  # type: ignore[assignment]  # what has no equality has no hash
 
     def __getitem__(self, key: str) -> Tag:
