@@ -67,6 +67,7 @@ async def test_a_slow_async_input_is_not_waited_for(losant: LosantClient) -> Non
 async def test_a_stuck_async_input_does_not_outlive_its_batch(losant: LosantClient) -> None:
     """Leaving, closing and closing the client end the wait for an input that never comes."""
     ended = 0
+    has_ended = asyncio.Event()
 
     async def source() -> AsyncIterator[NewExperienceGroup]:
         nonlocal ended
@@ -75,10 +76,11 @@ async def test_a_stuck_async_input_does_not_outlive_its_batch(losant: LosantClie
             await asyncio.get_running_loop().create_future()
         finally:
             ended += 1
+            has_ended.set()
 
     async for _ in losant.experience_groups.create_many(source()):
         break
-    await losant.experience_groups.list().count()
+    await has_ended.wait()
     assert ended == 1
     batch = losant.experience_groups.create_many(source())
     await anext(batch)
@@ -245,7 +247,8 @@ async def test_an_input_that_nobody_else_has_is_closed(losant: LosantClient, lea
                 await batch.aclose()
             if leave == "break":
                 break
-        await losant.experience_groups.list().first()
+    while len(closed) < 3:  # for ever, if one is left open
+        await asyncio.sleep(0.001)
     assert closed == ["rows", "rows", "async rows"]
 
 
