@@ -161,7 +161,7 @@ async def test_a_function_is_asked_again_when_somebody_was_faster(
     """Before a change is resent the group is read again; what may have been done is not done over somebody's change."""
     (group_id,) = seed(emulator, 1)
     emulator.inject(fault, method="PATCH")
-    monkeypatch.setattr(throttle, "_NEWS", 0.3)
+    monkeypatch.setattr(throttle, "MOST_NEWS", 0.3)
     emulator.retry_after = 1  # after which the reading is no news any more
 
     def interfere(request: RequestRecord) -> None:

@@ -190,7 +190,7 @@ async def test_silence_ends_in_a_timeout() -> None:
 
 async def test_an_answer_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody can fill our memory with one answer."""
-    monkeypatch.setattr(send, "_MAX_RESPONSE", 1 << 20)
+    monkeypatch.setattr(send, "MAX_RESPONSE", 1 << 20)
     async with raw_server(answer(OK, b" " * (1 << 21))) as server, client(server.url) as losant:
         with pytest.raises(ResponseFormatError, match="larger than 1 MiB"):
             await losant.experience_groups.get(GROUP)

@@ -20,7 +20,8 @@ from .retry import parse_retry_after
 
 T = TypeVar("T")
 
-_MAX_RESPONSE = 128 * 1024 * 1024
+MAX_RESPONSE = 128 * 1024 * 1024
+"""Bytes of an answer that are read at most, so that a broken server does not fill the memory."""
 _AT_ONCE = 32 * 1024  # bytes that are written to a socket in one go
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 # As Losant's own clients ask, except that links only make the pages larger.
@@ -137,7 +138,7 @@ async def _read(response: aiohttp.ClientResponse, scope: asyncio.Timeout, silenc
         silence.begin(scope)
         chunks.append(chunk)
         size += len(chunk)
-        if size > _MAX_RESPONSE:
+        if size > MAX_RESPONSE:
             raise _ResponseTooLarge
     return b"".join(chunks)
 
@@ -156,7 +157,7 @@ def _explain(cause: BaseException | None, seconds: float, token: Secret) -> Losa
     if isinstance(cause, TimeoutError):
         return RequestTimeoutError(f"no answer within {seconds:.3g} seconds of silence")
     if isinstance(cause, _ResponseTooLarge):
-        error = ResponseFormatError(f"the answer is larger than {_MAX_RESPONSE >> 20} MiB")
+        error = ResponseFormatError(f"the answer is larger than {MAX_RESPONSE >> 20} MiB")
     elif isinstance(cause, aiohttp.ClientProxyConnectionError):
         error = TransportError(f"no answer: the proxy cannot be reached: {_quoted(str(cause), token)}")
         error.advice = "Check HTTPS_PROXY and HTTP_PROXY, name the host in NO_PROXY, or pass trust_env=False."

@@ -16,7 +16,8 @@ from .pace import Pace
 
 _NEWS = 1.0  # seconds
 _NEWS_IN_REQUESTS = 40
-_MOST_NEWS = 30.0  # seconds
+MOST_NEWS = 30.0
+"""Seconds after which what was read may be relied on no more, however slow the server is."""
 
 
 class Throttle:
@@ -63,7 +64,7 @@ class Throttle:
         If forty requests take longer at the server's pace, so long, since otherwise it would get mostly readings; but
         half a minute at most, since what is changed or deleted goes by it.
         """
-        return min(_MOST_NEWS, max(_NEWS, _NEWS_IN_REQUESTS * self._pace.seconds_a_request))
+        return min(MOST_NEWS, max(_NEWS, _NEWS_IN_REQUESTS * self._pace.seconds_a_request))
 
     @contextlib.contextmanager
     def backing_off(self) -> Iterator[None]:

@@ -120,7 +120,7 @@ async def test_what_is_changed_during_back_off_is_not_overwritten(
     async with client_of(emulator, retry=RetryPolicy(first_delay=0.01)) as losant:
         plan = await make_plan(losant, records, by_name(), prune=True)
         emulator.inject(fault, method=method)
-        monkeypatch.setattr(throttle, "_NEWS", 0.3)
+        monkeypatch.setattr(throttle, "MOST_NEWS", 0.3)
         emulator.retry_after = 1  # after which the reading is no news any more
         emulator.before_request = change
         (outcome,) = await carry_out(losant, plan)
@@ -166,7 +166,7 @@ async def test_what_another_client_creates_during_an_apply_is_found(
     emulator: Emulator, losant: LosantClient, by: MatchBy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lookup is no older than a moment when its group is sent, however long the apply takes."""
-    monkeypatch.setattr(throttle, "_NEWS", 0.05)
+    monkeypatch.setattr(throttle, "MOST_NEWS", 0.05)
     records = [{"name": f"{n:03}", "groupTags": {TAG: f"{n:03}"}} for n in range(120)]
     plan = await make_plan(losant, records, by)
     emulator.latency = 0.01
