@@ -1,10 +1,11 @@
-"""The names of the columns of a CSV: which field each is, and all that is wrong with them at once."""
+"""The names of a CSV's columns and of JSON's fields: which field each is, and all that is wrong with them at once."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -58,24 +59,13 @@ def read_header(cells: Sequence[str], columns: Mapping[str, str | None], levels:
         problems.append(f"with levels there is no {' and no '.join(both)}: leave that out by --ignore-columns")
     taken = {columns.get(original, original) for original in originals}
     names: list[str | None] = []
-    unlike: list[str] = []
+    likely: dict[str, str] = {}
     for original in originals:
         name = columns.get(original, original)
         names.append(name or None)
-        if not name or original in levels or _is_known(name):
-            continue
-        likely = _likely(name, levels)
-        if likely and likely not in taken:
-            problems.append(f"there is no column {name!r}: did you mean {likely!r}?")
-        else:
-            unlike.append(name)
-    if unlike:
-        told = ", ".join(map(repr, unlike))
-        which = f"is no column {told}" if len(unlike) == 1 else f"are no columns {told}"
-        problems.append(
-            f"there {which}; there are {', '.join(PLAIN_COLUMNS)} and {TAG}KEY: rename by --map OLD=NEW, "
-            "or leave out by --ignore-columns"
-        )
+        if name and original not in levels and not (_is_field(name) or (name.startswith(TAG) and name != TAG)):
+            likely[name] = _likely(name, levels)
+    problems += [problem for _, problem in _unknown("column", likely, taken, f"{TAG}KEY")]
     known = [name for name in names if name is not None]
     problems += [f"there are two columns {name!r}" for name in dict.fromkeys(known) if known.count(name) > 1]
     if "name" not in known and not levels and not any("'name'" in problem for problem in problems):
@@ -83,9 +73,64 @@ def read_header(cells: Sequence[str], columns: Mapping[str, str | None], levels:
     return Header(originals, names, problems)
 
 
-def _is_known(name: str) -> bool:
-    plain = name in PLAIN_COLUMNS or name in READ_OVER or name in MEMBER_NAMES or name in ("groupTags", "membersMode")
-    return plain or name.startswith("_") or (name.startswith(TAG) and name != TAG)
+class UnknownFields:
+    """Fields of JSON and YAML that no group has: told once, however many groups have them."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[str]] = {}  # of the groups that have it, by the field
+        self._known: set[str] = set()
+        self._unnamed: list[str] = []  # those of them without a name, which one of the fields may be
+
+    def without(self, fields: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+        """Return a group's fields without unknown ones; if there are any, with a name, so that it can be looked at."""
+        unknown = {name for name in fields if not _is_field(name)}
+        if not unknown:
+            return fields
+        for name in unknown:
+            self._places.setdefault(name, []).append(place)
+        known = {name: value for name, value in fields.items() if name not in unknown}
+        self._known |= known.keys()
+        if "name" not in known:
+            self._unnamed.append(place)
+        return {"name": "?", **known}
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, and where that is first."""
+        likely = {name: _likely(name, ()) for name in sorted(self._places)}
+        told = [
+            f"{_all(max((self._places[name] for name in names), key=len))}: {problem}"
+            for names, problem in _unknown("field", likely, self._known, "groupTags")
+        ]
+        if self._unnamed and "name" not in likely.values():
+            told.append(f"{_all(self._unnamed)}: name is missing")
+        return told
+
+
+def _all(places: Sequence[str]) -> str:
+    return places[0] if len(places) == 1 else f"{places[0]} and {len(places) - 1:,} more"
+
+
+def _is_field(name: str) -> bool:
+    """Whether a file may say this of a group; what begins with an underscore is read over."""
+    names = (PLAIN_COLUMNS, READ_OVER, MEMBER_NAMES, ("groupTags", "membersMode"))
+    return name.startswith("_") or any(name in some for some in names)
+
+
+def _unknown(
+    what: str, likely: Mapping[str, str], taken: Collection[str | None], tags: str
+) -> Iterator[tuple[list[str], str]]:
+    """Yield unknown names and what is wrong with them: each that may be another's, then all others together."""
+    unlike: list[str] = []
+    for name, meant in likely.items():
+        if meant and meant != name and meant not in taken:
+            yield [name], f"there is no {what} {name!r}: did you mean {meant!r}?"
+        else:
+            unlike.append(name)
+    if unlike:
+        told = ", ".join(map(repr, unlike))
+        which = f"is no {what} {told}" if len(unlike) == 1 else f"are no {what}s {told}"
+        there = f"{', '.join(PLAIN_COLUMNS)} and {tags}"
+        yield unlike, f"there {which}; there are {there}: rename by --map OLD=NEW, or leave out by --ignore-columns"
 
 
 def _likely(name: str, levels: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from typing import IO, Literal
 from ..errors import PlanError
 from .codec import to_record
 from .csv_reader import CsvOptions, read_csv
+from .header import UnknownFields
 from .json_reader import read_json_document, read_json_lines, read_yaml
 from .record import Record
 from .rows import Rows
@@ -109,15 +110,16 @@ def _read(file: IO[bytes], kind: Format, options: CsvOptions) -> list[Record]:
 def _collect(rows: Rows) -> list[Record]:
     records: list[Record] = []
     problems: list[str] = []
+    unknown = UnknownFields()
     for row in rows:
         if row.problem:
             problems.append(f"{row.place}: {row.problem}")
             continue
         try:
-            records.append(to_record(row.fields, row.place, **row.more))
+            records.append(to_record(unknown.without(row.fields, row.place), row.place, **row.more))
         except ValueError as problem:
             problems.append(str(problem))
-    if problems:
+    if problems := unknown.problems() + problems:
         raise PlanError.of(problems)
     if not records:
         raise PlanError.of(["the file: there is no record in it; if an export made it, that has failed"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,39 @@ def test_every_problem_is_told_with_its_place(tmp_path: Path, name: str, content
     for problem in problems:
         assert problem in told
     assert len(caught.value.problems) <= max(1, len(problems))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problems"),
+    [
+        (
+            "a.jsonl",
+            b'{"title": "a", "owner": 1}\n{"title": "b", "owner": 2}\n{"title": "c", "parent": 1}\n',
+            [
+                r"line 3: there is no field 'parent': did you mean 'parentId'\?",
+                r"line 1 and 2 more: there is no field 'title': did you mean 'name'\?",
+                r"line 1 and 1 more: there is no field 'owner'; .* rename by --map OLD=NEW",
+            ],
+        ),
+        (
+            "a.json",
+            b'[{"name": "a", "zip": 1, "city": 2}, {"name": 3, "zip": 1}, {"city": 4}]',
+            [
+                r"items\[0\] and 1 more: there are no fields 'city', 'zip'; .* or leave out by --ignore-columns",
+                r"items\[2\]: name is missing",
+                r"items\[1\]: name must be text, not int",
+            ],
+        ),
+        ("a.yaml", b"- {name: a, groupTags.region: eu}\n- {name: b, zip: 1}\n", [r".*'groupTags.region', 'zip'.*"]),
+    ],
+)
+def test_an_unknown_field_is_told_once(tmp_path: Path, name: str, content: bytes, problems: list[str]) -> None:
+    """However many groups have it, beside what else is wrong."""
+    with pytest.raises(PlanError) as caught:
+        read(tmp_path, name, content)
+    assert len(caught.value.problems) == len(problems)
+    for told, pattern in zip(caught.value.problems, problems, strict=True):
+        assert re.match(pattern, told)
 
 
 def test_twenty_problems_are_shown(tmp_path: Path) -> None:
