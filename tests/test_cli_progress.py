@@ -1,6 +1,8 @@
 """What a command says of how far it is, where no bar can be."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,23 @@ async def test_that_nothing_ends_is_told_with_how_long(capsys: Captured) -> None
         )
         ticker.done = 2
         assert await line_with("2 of 3", capsys) == "aiolosant: 2 of 3 applied"
+
+
+@pytest.mark.parametrize(
+    ("outage", "paused_for", "told"),
+    [
+        (33.4, 5.0, "out of reach: for 33 seconds no request has come through"),
+        (0.0, 5.2, "the server asks to wait for 5 more"),
+        (0.0, 0.0, "waiting for an answer or a turn"),
+    ],
+)
+async def test_why_nothing_ends_is_told_as_far_as_it_is_known(
+    capsys: Captured, outage: float, paused_for: float, told: str
+) -> None:
+    """A server that is out of reach takes another remedy than one that asks for patience."""
+    throttle: Any = SimpleNamespace(outage=outage, paused_for=paused_for)
+    async with Ticker("applied", 3, throttle, every=0.001):
+        assert await line_with(told, capsys)
 
 
 async def test_nothing_is_told_after_the_end(capsys: Captured) -> None:

@@ -15,7 +15,7 @@ import typer
 from aiolosant._http import codec
 from aiolosant.client import retry_from_env
 from aiolosant.errors import LosantError
-from aiolosant.groups import ExperienceGroups
+from aiolosant.groups import ExperienceGroups, parts_of
 from aiolosant.reconcile import Applying, ChangeOutcome, Plan, apply
 from aiolosant.reconcile.report import Ended, write_report
 
@@ -38,6 +38,7 @@ async def carry_out(groups: ExperienceGroups, plan: Plan, where: Where, how: How
         LosantError: What would fail every change, after what was sent has been told of.
     """
     tally = _Tally(as_json=how.as_json)
+    throttle = parts_of(groups)[0].transport.throttle
     with progress() as bars, settling_on_interrupt():
         bar = bars.add_task("applying", total=len(plan.changes))
         outcomes = apply(groups, plan, concurrency=how.concurrency, journal=how.results)
@@ -47,7 +48,7 @@ async def carry_out(groups: ExperienceGroups, plan: Plan, where: Where, how: How
             bars.advance(bar)
             ticker.done += 1
 
-        async with Ticker("applied", len(plan.changes)) as ticker:
+        async with Ticker("applied", len(plan.changes), throttle) as ticker:
             ending = await _drain(outcomes, add, tally)
     if ending.interrupted:
         tally.add_not_begun(len(plan.changes) - len(tally.ended))

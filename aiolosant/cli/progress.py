@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from aiolosant._http.throttle import Throttle
+
 
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
@@ -47,14 +49,16 @@ class Ticker:
     Args:
         doing: What is done, such as `applied`.
         total: Of how many.
+        throttle: What knows how the server is; None for what is not asked of one.
         every: Seconds between lines.
 
     Attributes:
         done: How many have ended; whoever ends one counts it.
     """
 
-    def __init__(self, doing: str, total: int, *, every: float = 10.0) -> None:
+    def __init__(self, doing: str, total: int, throttle: Throttle | None = None, *, every: float = 10.0) -> None:
         self.done = 0
+        self._throttle = throttle
         self._doing = doing
         self._total = total
         self._every = every
@@ -75,6 +79,13 @@ class Ticker:
             await asyncio.sleep(self._every)
             still = 0.0 if self.done > told else still + self._every
             if still or not sys.stderr.isatty():
-                why = f"; none for {still:g} seconds, waiting for an answer or a turn (-v says more)" if still else ""
+                why = f"; none for {still:g} seconds, {self._waits_for()} (-v says more)" if still else ""
                 typer.echo(f"aiolosant: {self.done:,} of {self._total:,} {self._doing}{why}", err=True)
             told = self.done
+
+    def _waits_for(self) -> str:
+        if self._throttle is not None and (outage := self._throttle.outage):
+            return f"out of reach: for {outage:,.0f} seconds no request has come through"
+        if self._throttle is not None and (pause := self._throttle.paused_for):
+            return f"the server asks to wait for {pause:,.0f} more"
+        return "waiting for an answer or a turn"

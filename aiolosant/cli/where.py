@@ -46,7 +46,7 @@ async def tell_where(losant: LosantClient) -> Where:
     try:
         path, transport = f"/applications/{endpoint.application_id}", endpoint.transport
         request = Request(method="GET", path=path, decode=codec.decode_any)
-        async with Ticker("applications looked up", 1):
+        async with Ticker("applications looked up", 1, transport.throttle):
             found = await transport.call(request, Deadline(transport.timeout, patient=True))  # it waits out an outage
     except PermissionDeniedError:  # which groups do not need
         found = {}
