@@ -204,7 +204,7 @@ def to_cells(row: Mapping[str, Any], *, for_spreadsheet: bool = False) -> dict[s
 def record_to_cells(record: Record) -> dict[str, Any]:
     """What a record asks for as a row of a CSV, by column."""
     row = {"deviceTags": (), "groupTags": {}, **dict.fromkeys(_LISTS, ())} | record.to_dict()
-    return to_cells(row)
+    return to_cells(row | {"membersMode": record.members_mode})
 
 
 def _escaped(text: str) -> str:

@@ -185,7 +185,9 @@ def _columns(plan: Plan) -> list[str]:
     rows = [record.row for record in records if record.row is not None]
     if rows:
         return list(dict.fromkeys(column for row in rows for column in row if column != "error"))
-    return columns_for({key for record in records for key in record.fields.get("group_tags", ())})
+    columns = columns_for({key for record in records for key in record.fields.get("group_tags", ())})
+    adds = any(record.members_mode == "add" for record in records)
+    return [*columns, "membersMode"] if adds else columns
 
 
 def _keep(path: Path) -> None:

@@ -84,6 +84,27 @@ def test_what_failed_gets_no_parent_of_another_file(tmp_path: Path) -> None:
     assert [line.split(",")[1] for line in (tmp_path / "failed.csv").read_text().splitlines()] == ["parentId", "", "1"]
 
 
+async def test_what_failed_says_that_it_was_to_add_members(
+    emulator: Emulator, losant: LosantClient, tmp_path: Path
+) -> None:
+    """Mended and applied it would take away the others, if it did not."""
+    there, new = "d" * 24, "e" * 24
+    emulator.create_groups([{"name": "A", "deviceIds": [there]}])
+
+    def refuse(request: RequestRecord) -> None:
+        if request.method == "PATCH":
+            raise ValueError("no")
+
+    emulator.before_request = refuse
+    records = [{"name": "A", "deviceIds": [new], "membersMode": "add"}]
+    await carry_out(losant, await make_plan(losant, records, by_name()), journal=tmp_path)
+    emulator.before_request = None
+    again = await reconcile.plan(
+        losant.experience_groups, reconcile.read_records(tmp_path / "failed.csv"), match_by=by_name()
+    )
+    assert [set(change.fields["device_ids"]) for change in again.changes] == [{there, new}]
+
+
 async def test_a_run_with_nothing_to_do_leaves_what_was_told(losant: LosantClient, tmp_path: Path) -> None:
     """It is the list of who has got which id."""
     records = [{"id": "1", "name": "A"}]
