@@ -116,8 +116,7 @@ DEVICE_FIELDS: dict[str, FieldCompiler] = {
     "experienceGroupId": id_field(_groups_of_device, "members.id NOT IN (SELECT device_id FROM device_groups)"),
     "experienceUserId": id_field(
         _users_of_device,
-        "members.id NOT IN (SELECT device_id FROM device_groups JOIN memberships USING (group_id)"
-        " WHERE kind = 'experienceUsers')",
+        f"NOT ({_users_of_device('TRUE', []).sql})",
     ),
     "tags": tags_field(
         lambda test: Condition(

@@ -122,6 +122,7 @@ async def test_devices_are_asked_for_by_group_user_and_tag(emulator: Emulator, a
     assert await found(query=json.dumps({"experienceGroupId": {"$in": list(ids.values())}})) == ["fan", "pump"]
     assert await found(query=json.dumps({"experienceGroupId": None})) == ["lamp"]
     assert await found(query=json.dumps({"experienceUserId": user})) == ["fan", "pump"]
+    assert await found(query=json.dumps({"experienceUserId": None})) == ["lamp"]
     assert await found(query=json.dumps({"tags": {"$tagKey": "site", "$tagValue": "fan"}})) == ["fan"]
     assert await found(query='{"$nor": []}') == []
     assert await found(tagFilter='[{"key": "site", "value": "lamp"}]') == ["lamp"]
