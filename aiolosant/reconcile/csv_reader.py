@@ -50,11 +50,13 @@ def read_csv(file: IO[bytes], options: CsvOptions) -> Rows:
 def _read_rows(file: IO[bytes], options: CsvOptions) -> Rows:
     lines = _Lines(text_lines(file))
     try:
-        header, reader = _begin(lines, options)
+        header, delimiter = _begin(lines, options)
     except _BrokenError as problem:
         for text in problem.problems:
             yield Row(problem.place, problem=text)
         return
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    options = attrs.evolve(options, delimiter=delimiter)
     while True:
         place = f"line {lines.number + 1}"
         try:
@@ -95,7 +97,7 @@ class _BrokenError(Exception):
         self.problems = problems
 
 
-def _begin(lines: _Lines, options: CsvOptions) -> tuple[Header, Iterator[list[str]]]:
+def _begin(lines: _Lines, options: CsvOptions) -> tuple[Header, str]:
     """Read up to the header, and find out what separates columns.
 
     Raises:
@@ -117,9 +119,7 @@ def _begin(lines: _Lines, options: CsvOptions) -> tuple[Header, Iterator[list[st
     raise _BrokenError("the file", ["there is nothing in it, not even a line with the names of the columns"])
 
 
-def _fitting(
-    line: str, lines: _Lines, delimiter: str | None, options: CsvOptions
-) -> tuple[Header, Iterator[list[str]]]:
+def _fitting(line: str, lines: _Lines, delimiter: str | None, options: CsvOptions) -> tuple[Header, str]:
     place = f"line {lines.number}"
     while line.count('"') % 2:  # a name goes on in the next line
         line += next(lines, '"')
@@ -142,7 +142,7 @@ def _fitting(
             header = header_with(separator) if separator in line else header
     if header.problems:
         raise _BrokenError(place, header.problems)
-    return header, csv.reader(lines, delimiter=delimiter or ",", strict=True)
+    return header, delimiter or ","
 
 
 def _row(place: str, header: Header, cells: list[str], options: CsvOptions) -> Row:
@@ -168,6 +168,7 @@ def _row(place: str, header: Header, cells: list[str], options: CsvOptions) -> R
         "cleared_tags": cleared,
         "empty": empty,
         "row": originals,
+        "delimiter": options.delimiter,
     }
     return Row(place, {**fields, "levels": levels} if levels else fields, more=more)
 
@@ -195,7 +196,9 @@ def _as_tree(rows: Rows, levels: tuple[str, ...]) -> Rows:
             if above not in ids:
                 ids[above] = _path_id(above)
                 implied = {"id": ids[above], "parentId": ids.get(above[:-1]), "name": above[-1]}
-                yield Row(row.place, implied, more={"row": dict(zip(levels, above, strict=False)), "is_implied": True})
+                cells = dict(zip(levels, above, strict=False))
+                more = {"row": cells, "delimiter": row.more["delimiter"], "is_implied": True}
+                yield Row(row.place, implied, more=more)
         fields = {name: value for name, value in row.fields.items() if name != "levels"}
         place = {"id": ids[path], "parentId": ids.get(path[:-1]), "name": path[-1]}
         yield Row(row.place, fields | place, more=row.more)

@@ -78,11 +78,11 @@ class Journal:
         self._done: _Table | None = None
         self._failed: _Table | None = None
         if plan.changes:  # else there is nothing to tell, and what an earlier run has told stays
-            columns = _columns(plan)
-            self._done = _Table(folder / DONE, [*columns, "groupId", "status"])
+            columns, delimiter = _columns(plan)
+            self._done = _Table(folder / DONE, [*columns, "groupId", "status"], delimiter)
             self._told = self._done.column("groupId")
             _keep(folder / FAILED)  # perhaps it is what is applied
-            self._failed = _Table(folder / FAILED, [*columns, "error"])
+            self._failed = _Table(folder / FAILED, [*columns, "error"], delimiter)
         self._write_ids()
 
     def begin(
@@ -179,15 +179,15 @@ def _read_ids(path: Path) -> dict[str, str]:
         return {}
 
 
-def _columns(plan: Plan) -> list[str]:
-    """Return the columns of the file that the plan was made from; those of an export if it was no CSV."""
+def _columns(plan: Plan) -> tuple[list[str], str]:
+    """Return the columns and the separator of the CSV that the plan was made from; without one, those of an export."""
     records = [change.record for change in plan.changes if change.record is not None]
-    rows = [record.row for record in records if record.row is not None]
-    if rows:
-        return list(dict.fromkeys(column for row in rows for column in row if column != "error"))
+    sheets = [(record.row, record.delimiter) for record in records if record.row is not None]
+    if sheets:
+        return list(dict.fromkeys(column for row, _ in sheets for column in row if column != "error")), sheets[0][1]
     columns = columns_for({key for record in records for key in record.fields.get("group_tags", ())})
     adds = any(record.members_mode == "add" for record in records)
-    return [*columns, "membersMode"] if adds else columns
+    return [*columns, "membersMode"] if adds else columns, ","
 
 
 def _keep(path: Path) -> None:
@@ -253,8 +253,9 @@ def _write_whole(file: io.FileIO, content: bytes) -> None:
 class _Table:
     """Appends rows to a CSV."""
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], delimiter: str) -> None:
         self._columns = columns
+        self._delimiter = delimiter
         header = self._row(dict(zip(columns, columns, strict=True)))
         if not path.exists() or not path.read_bytes().startswith(header + b"\n"):
             _keep(path)
@@ -263,13 +264,12 @@ class _Table:
             self._lines.append(header)
         else:
             self._lines = _Appender(path)
-
         self._path = path
 
     def column(self, name: str) -> set[str]:
         """Return what is in a column already."""
         with self._path.open(encoding="utf-8", newline="") as file:
-            return {row[name] for row in csv.DictReader(file) if row.get(name)}
+            return {row[name] for row in csv.DictReader(file, delimiter=self._delimiter) if row.get(name)}
 
     def write(self, cells: Mapping[str, Any]) -> None:
         self._lines.append(self._row(cells))
@@ -279,5 +279,6 @@ class _Table:
 
     def _row(self, cells: Mapping[str, Any]) -> bytes:
         text = io.StringIO()
-        csv.writer(text, lineterminator="").writerow([cells.get(column) for column in self._columns])
+        writer = csv.writer(text, delimiter=self._delimiter, lineterminator="")
+        writer.writerow([cells.get(column) for column in self._columns])
         return text.getvalue().encode()

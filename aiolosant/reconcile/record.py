@@ -30,6 +30,7 @@ class Record:
         members: The names of members in place of their ids, by the field of the ids; `plan` looks them up.
         members_mode: `replace`, if the members that are named are all that there should be; `add` to keep the others.
         row: The cells as they were read, by the file's own columns; None for what was read from no CSV.
+        delimiter: What separates the columns of that CSV.
         group: The fields as a group to be created, once they have been checked; None before.
     """
 
@@ -45,6 +46,7 @@ class Record:
     members: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, kw_only=True)
     members_mode: Literal["replace", "add"] = attrs.field(default="replace", kw_only=True)
     row: Mapping[str, str] | None = attrs.field(default=None, eq=False, repr=False, kw_only=True)
+    delimiter: str = attrs.field(default=",", eq=False, repr=False, kw_only=True)
     group: NewExperienceGroup | None = attrs.field(default=None, eq=False, repr=False, kw_only=True)
 
     @property

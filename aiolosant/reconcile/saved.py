@@ -131,6 +131,7 @@ def change_to_object(change: Change) -> dict[str, Any]:
         content["record"] = record.to_dict() | {
             "_place": record.place,
             "_row": record.row,
+            "_delimiter": record.delimiter,
             "_mergesTags": record.merges_tags,
             "_clearedTags": record.cleared_tags,
             "_membersMode": record.members_mode,
@@ -174,4 +175,5 @@ def _record_from_object(content: Mapping[str, Any]) -> Record:
         members_mode=content["_membersMode"],
         empty=tuple(content["_empty"]),
         row=content["_row"],
+        delimiter=content.get("_delimiter", ","),  # plans that were kept before it was written have none
     )

@@ -11,7 +11,7 @@ from aiolosant import (
     reconcile,
 )
 from aiolosant.identity import MatchBy
-from aiolosant.reconcile import ChangeOutcome, Plan
+from aiolosant.reconcile import ChangeOutcome, Plan, Record
 
 Records = list[dict[str, Any]]
 TAG = "externalId"
@@ -42,7 +42,9 @@ async def carry_out(losant: LosantClient, plan: Plan, **options: Any) -> list[Ch
     return [outcome async for outcome in reconcile.apply(losant.experience_groups, plan, **options)]
 
 
-async def make_plan(losant: LosantClient, records: Sequence[Mapping[str, Any]], by: MatchBy, **options: Any) -> Plan:
+async def make_plan(
+    losant: LosantClient, records: Sequence[Record | Mapping[str, Any]], by: MatchBy, **options: Any
+) -> Plan:
     return await reconcile.plan(losant.experience_groups, records, match_by=by, **options)
 
 

@@ -1,10 +1,12 @@
 """What an apply leaves behind, on a disk that is nearly full and in folders that others have left."""
 
+import csv
 import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +105,31 @@ async def test_what_failed_says_that_it_was_to_add_members(
         losant.experience_groups, reconcile.read_records(tmp_path / "failed.csv"), match_by=by_name()
     )
     assert [set(change.fields["device_ids"]) for change in again.changes] == [{there, new}]
+
+
+async def test_what_failed_is_separated_as_the_file_was(
+    emulator: Emulator, losant: LosantClient, tmp_path: Path
+) -> None:
+    """It is mended in the same program and read with the same options, also when the plan was kept."""
+    file = tmp_path / "groups.csv"
+    file.write_text("Kunde;Ort;description\nAcme;;a, b\nBeta;Bonn;c\n")
+    options: dict[str, Any] = {"delimiter": ";", "levels": ("Kunde", "Ort")}
+
+    def refuse(request: RequestRecord) -> None:
+        if request.method == "POST":
+            raise ValueError("no; never")
+
+    emulator.before_request = refuse
+    made = await make_plan(losant, reconcile.read_records(file, **options), by_name())
+    made.save(tmp_path / "night.plan")
+    await carry_out(losant, reconcile.Plan.load(tmp_path / "night.plan"), journal=tmp_path)
+    emulator.before_request = None
+    assert (tmp_path / "failed.csv").read_text().splitlines()[0] == "Kunde;Ort;description;error"
+    again = await make_plan(losant, reconcile.read_records(tmp_path / "failed.csv", **options), by_name())
+    assert sorted(again.diff()) == sorted(made.diff())
+    await carry_out(losant, again, journal=tmp_path)
+    done = list(csv.DictReader((tmp_path / "done.csv").read_text().splitlines(), delimiter=";"))
+    assert {row["description"] for row in done if not row["Ort"]} == {"a, b", ""}
 
 
 async def test_a_run_with_nothing_to_do_leaves_what_was_told(losant: LosantClient, tmp_path: Path) -> None:
