@@ -255,7 +255,7 @@ class ExperienceGroups(GroupReads):
 
         Args:
             changes: Pairs of a group's id and its changes: a mapping, by the names of `update` or of the API, or a
-                function. The function is given the group as it was read up to a second before, or as long as forty
+                function. The function is given the group as it was read up to a second before, or as long as twenty
                 requests take (30 seconds at most), many in one query, and returns its changes, or None for none. If
                 somebody is seen to have changed the group before a change is sent again, the function is asked again;
                 what is not seen is overwritten. Each group can be there once.

@@ -217,7 +217,8 @@ class UpdateMany(_GroupJob):
             except Exception as error:
                 raise _FunctionError(error) from error
             try:
-                return await self._transport.call(request, permit.deadline, permit.sent)
+                with premise:
+                    return await self._transport.call(request, permit.deadline, permit.sent)
             except _DoneError as done:
                 return done.group
             except _ReadAgainError as news:

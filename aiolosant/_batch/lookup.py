@@ -39,7 +39,8 @@ class Lookups(Generic[K, V]):
     """Looks up keys; those that are due at the same time share a query.
 
     Expected keys are looked up ahead of those who will ask for them: more of them when answers are used up before the
-    next ones come, and fewer when answers are too old by the time that they are asked for.
+    next ones come, and fewer when answers are too old by the time that they are asked for. Keys that are held, because
+    somebody relies on their answer and waits for a turn, are looked up again along with others.
 
     Args:
         find: Looks up at most `MOST_KEYS` keys; the result has an entry for each.
@@ -56,6 +57,7 @@ class Lookups(Generic[K, V]):
         self._expected: dict[K, None] = {}  # announced, and in no query yet
         self._answers: dict[K, asyncio.Future[_Answer[V]]] = {}  # unused ones, `_due` included
         self._due: dict[K, asyncio.Future[_Answer[V]]] = {}  # those of the next query
+        self._held: dict[K, float] = {}  # when the answer was found that somebody relies on
         self._awaited: set[K] = set()
         self._stock = _LEAST_STOCK  # unused answers to have at hand, as long as there are expected keys
         self._used = 0  # since the last answers came
@@ -88,6 +90,34 @@ class Lookups(Generic[K, V]):
             answer = self._ask(key, self._gather)
         else:
             self._fill_stock()
+        return await self._result(key, answer)
+
+    def hold(self, key: K, found: float) -> None:
+        """Say that somebody relies on what was found at that time, on the event loop's clock, until `let_go`."""
+        self._held[key] = found
+
+    def let_go(self, key: K) -> None:
+        """Say that nobody relies on what was found any more."""
+        self._held.pop(key, None)
+        self._answers.pop(key, None)
+
+    def newer(self, key: K) -> V | None:
+        """Return what has been found since for a key that is held; None if that is nothing, or too old as well."""
+        answer = self._answers.get(key)
+        if answer is None or not answer.done() or self._is_older(answer, self._transport.throttle.seconds_of_news):
+            return None
+        del self._answers[key]
+        return answer.result().value
+
+    async def renew(self, key: K) -> V:
+        """Return what the query that is under way finds for a key that is held, or a new one for all that are held.
+
+        Raises:
+            LosantError: The query failed, for all that shared it.
+        """
+        answer = self._answers.get(key)
+        if answer is None or self._is_older(answer, self._transport.throttle.seconds_of_news):
+            answer = self._ask(key, 0)
         return await self._result(key, answer)
 
     async def find_anew(self, key: K, *, gather: float = 0) -> V:
@@ -130,11 +160,12 @@ class Lookups(Generic[K, V]):
 
     def _start_query(self) -> None:
         self._cancel_timer()
-        # Keys that will be asked for go along: first those whose answers will soon be too old, then those without any.
+        # Others go along: those whose answers will soon be too old, first those that are relied on, then those without.
         loop, old = asyncio.get_running_loop(), []
-        if len(self._answers) > len(self._due):
-            soon = self._transport.throttle.seconds_of_news / 2
-            old = [key for key, answer in self._answers.items() if self._is_older(answer, soon)]
+        if self._held or len(self._answers) > len(self._due):
+            now, soon = loop.time(), self._transport.throttle.seconds_of_news / 2
+            old = [key for key, found in self._held.items() if now - found > soon and key not in self._answers]
+            old += [key for key, answer in self._answers.items() if self._is_older(answer, soon)]
         room = max(0, MOST_KEYS - len(self._due))
         for key in [*old, *itertools.islice(self._expected, room)][:room]:
             if key in self._due:
@@ -166,7 +197,7 @@ class Lookups(Generic[K, V]):
 
     def _fill_stock(self) -> None:
         # Fewer than a query holds may be joined by others.
-        while len(self._expected) >= MOST_KEYS and len(self._answers) < self._stock:
+        while len(self._expected) >= MOST_KEYS and len(self._answers) - len(self._held) < self._stock:
             self._start_query()
 
     def _fail(self, due: dict[K, asyncio.Future[_Answer[V]]], error: Exception) -> None:
@@ -175,7 +206,7 @@ class Lookups(Generic[K, V]):
                 continue
             if self._answers.get(key) is answer:
                 del self._answers[key]
-                if key not in self._awaited:  # it went along with others, and can do so again
+                if key not in self._awaited and key not in self._held:  # it went along with others, and can do so again
                     self._expected[key] = None
             answer.set_exception(error)
             answer.exception()  # retrieved: perhaps nobody waits for it

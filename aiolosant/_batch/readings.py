@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
 
 import attrs
 
@@ -18,12 +20,16 @@ class Reading:
     """A group as it was read.
 
     Attributes:
+        group_id: Its id in lower case.
         group: The group; None if it is not there.
         time: When it was answered, on the event loop's clock: the question may have waited for its turn.
+        children: The ids of those right below it, in lower case; none if they were not asked for.
     """
 
+    group_id: str
     group: ExperienceGroup | None
     time: float
+    children: frozenset[str] = frozenset()
 
 
 class Readings:
@@ -31,15 +37,22 @@ class Readings:
 
     Args:
         endpoint: Makes the requests.
+        with_children: Whether to read as well which groups are right below them.
     """
 
-    def __init__(self, endpoint: GroupsEndpoint) -> None:
+    def __init__(self, endpoint: GroupsEndpoint, *, with_children: bool = False) -> None:
         self._throttle = endpoint.transport.throttle
 
         async def read(group_ids: Sequence[str]) -> dict[str, Reading]:
+            children: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
+            if with_children:
+                for child in await endpoint.find_all({"parentId": {"$in": list(group_ids)}}):
+                    children[(child.parent_id or "").lower()].add(child.id.lower())
+            time = asyncio.get_running_loop().time()
             found = await endpoint.find_by_ids(group_ids)
-            now = asyncio.get_running_loop().time()
-            return {group_id: Reading(group, now) for group_id, group in found.items()}
+            if not with_children:
+                time = asyncio.get_running_loop().time()
+            return {one: Reading(one, group, time, frozenset(children[one])) for one, group in found.items()}
 
         self._lookups: Lookups[str, Reading] = Lookups(read, endpoint.transport, gather=GATHER)
 
@@ -59,9 +72,25 @@ class Readings:
         """Return a group as it is read now, in a query that others may share."""
         return await self._lookups.find_anew(group_id.lower(), gather=GATHER_SETTLING)
 
-    def is_news(self, reading: Reading, *, times: int = 1) -> bool:
-        """Whether a reading is no older than so many times what may be relied on."""
-        return asyncio.get_running_loop().time() - reading.time <= times * self._throttle.seconds_of_news
+    async def renew(self, reading: Reading) -> Reading:
+        """Return a group that is held as it is read now, in a query that all share that are held."""
+        return await self._lookups.renew(reading.group_id)
+
+    def newer(self, reading: Reading) -> Reading | None:
+        """Return what the query for another has found since of a group that is held; None for nothing."""
+        return self._lookups.newer(reading.group_id)
+
+    def hold(self, reading: Reading) -> None:
+        """Say that a change rests on a reading and waits for its turn, until `let_go`."""
+        self._lookups.hold(reading.group_id, reading.time)
+
+    def let_go(self, reading: Reading) -> None:
+        """Say that no change rests on a reading any more."""
+        self._lookups.let_go(reading.group_id)
+
+    def is_news(self, reading: Reading) -> bool:
+        """Whether a reading may still be relied on."""
+        return asyncio.get_running_loop().time() - reading.time <= self._throttle.seconds_of_news
 
     def close(self) -> None:
         """Read nothing more."""
@@ -69,7 +98,7 @@ class Readings:
 
 
 class Premise:
-    """The reading that a change rests on, kept up to date until the change is sent.
+    """The reading that a change rests on, kept up to date until its `with` block ends.
 
     It is awaited before a change is sent again, or after its turn has come too late.
 
@@ -88,17 +117,33 @@ class Premise:
         self._permit = permit
         self._check = check
 
-    def is_news(self) -> bool:
-        """Whether the change may be sent, now that its turn has come: the wait for that may take as long as news lasts.
+    def __enter__(self) -> Self:
+        self._readings.hold(self._reading)
+        return self
 
-        Otherwise a slow server would get mostly readings.
-        """
-        return self._readings.is_news(self._reading, times=2)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._readings.let_go(self._reading)
+
+    def is_news(self) -> bool:
+        """Whether the change may be sent, now that its turn has come. What others have read meanwhile will do."""
+        if self._readings.is_news(self._reading):
+            return True
+        newer = self._readings.newer(self._reading)
+        if newer is None:
+            return False
+        self._rest_on(newer)
+        return True
 
     async def __call__(self) -> None:
         """Read the group again, unless that is of no use: what was refused was surely not done."""
-        group = self._reading.group
-        if group is None or (not self._permit.sent.in_doubt and self._readings.is_news(self._reading)):
-            return
-        self._reading = await self._readings.read_anew(group.id)
-        self._check(self._reading)
+        if self._permit.sent.in_doubt:
+            self._rest_on(await self._readings.read_anew(self._reading.group_id))
+        elif not self._readings.is_news(self._reading):
+            self._rest_on(await self._readings.renew(self._reading))
+
+    def _rest_on(self, reading: Reading) -> None:
+        self._reading = reading
+        self._readings.hold(reading)
+        self._check(reading)

@@ -123,6 +123,11 @@ class Pace:
         # two that come at once.
         self._next_start = max(self._next_start, now - _LATENESS) + gap
 
+    def give_back(self) -> None:
+        """A request that started was not sent after all."""
+        self.in_flight -= 1
+        self._next_start -= 1 / self.rate
+
     def tick(self, now: float, *, waited: bool, for_turn: bool) -> None:
         """Note that time has passed.
 

@@ -15,7 +15,7 @@ from .deadline import Deadline
 from .pace import Pace
 
 _NEWS = 1.0  # seconds
-_NEWS_IN_REQUESTS = 40
+_NEWS_IN_REQUESTS = 20
 MOST_NEWS = 30.0
 """Seconds after which what was read may be relied on no more, however slow the server is."""
 
@@ -61,7 +61,7 @@ class Throttle:
     def seconds_of_news(self) -> float:
         """For how many seconds what was read may be relied on, be it that something is there or that it is not.
 
-        If forty requests take longer at the server's pace, so long, since otherwise it would get mostly readings; but
+        If twenty requests take longer at the server's pace, so long, since otherwise it would get mostly readings; but
         half a minute at most, since what is changed or deleted goes by it.
         """
         return min(MOST_NEWS, max(_NEWS, _NEWS_IN_REQUESTS * self._pace.seconds_a_request))
@@ -169,6 +169,11 @@ class Throttle:
         if self._waiters or self._background:
             self._admit()
 
+    def give_back(self) -> None:
+        """Let another start in place of a request that was not sent after all."""
+        self._pace.give_back()
+        self._admit()
+
     def _turn_away(self, error: Callable[[], LosantError]) -> None:
         while queue := self._waiters or self._background:
             waiter, _ = queue.popitem(last=False)
@@ -209,13 +214,15 @@ class Slot:
     """A permit for one request, held while it is in flight.
 
     Attributes:
+        sent: Set this before the end: whether a request was sent at all.
         refused: Set this before the end: whether the server refused the request with a 429; None if it did not respond.
         down: Set this before the end: whether the server could not be reached, or failed.
     """
 
-    __slots__ = ("_background", "_deadline", "_started", "_throttle", "_urgent", "_waited", "down", "refused")
+    __slots__ = ("_background", "_deadline", "_started", "_throttle", "_urgent", "_waited", "down", "refused", "sent")
 
     def __init__(self, throttle: Throttle, deadline: Deadline, *, urgent: bool, background: bool) -> None:
+        self.sent: bool = True
         self.refused: bool | None = None
         self.down: bool = False
         self._throttle = throttle
@@ -238,7 +245,10 @@ class Slot:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._throttle.end(self._started, waited=self._waited, refused=self.refused, down=self.down)
+        if self.sent:
+            self._throttle.end(self._started, waited=self._waited, refused=self.refused, down=self.down)
+        else:
+            self._throttle.give_back()
 
 
 def _out_of_reach(seconds: float) -> TransportError:

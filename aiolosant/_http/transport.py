@@ -299,9 +299,10 @@ class Transport:
             began = clock()
             if request.body is not None:
                 await self._connections.look()
-            token = self._auth.known
+            token, slot.sent = self._auth.known, False
             if token is None or (request.is_news is not None and not request.is_news()):
                 return None, None
+            slot.sent = True
             lease = self._connections.lend(is_create=not request.idempotent)
             try:
                 if deadline.at <= clock():

@@ -6,14 +6,14 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from .._batch.batch import Outcomes
 from .._batch.exactly_once import Created, ExactlyOnce
 from .._batch.jobs import FATAL, look_ahead
-from .._batch.lookup import GATHER, Lookups
+from .._batch.lookup import GATHER
 from .._batch.readings import Premise, Reading, Readings
 from .._batch.workers import GaveUp, Item, Permit, Workers
 from .._http.endpoint import GroupsEndpoint
@@ -37,8 +37,8 @@ def apply(
 
     A group is created or moved as soon as its own parent is in place. Creates are exactly-once, by the plan's
     `match_by`. Before an update or a delete the group is read again, many in one query, and left alone if somebody has
-    changed it; that reading is at most a second old, or as old as forty requests take at the server's pace (30 seconds
-    at most), and the wait for a turn may take as long again. Deletes come last, and only if all else went well. What is
+    changed it; that reading is at most a second old when the request is sent, or as old as twenty requests take at
+    the server's pace (30 seconds at most). Deletes come last, and only if all else went well. What is
     interrupted is resumed by a new plan.
 
     Args:
@@ -145,8 +145,7 @@ class _ApplyJob:
         self._journal = journal
         self._once = once
         self._made: dict[int, tuple[ExperienceGroup, bool]] = {}  # by index, and whether this very run made it
-        self._readings = Readings(endpoint)
-        self._children: Lookups[str, set[str]] = Lookups(self._find_children, endpoint.transport, gather=GATHER)
+        self._readings = {"update": Readings(endpoint), "delete": Readings(endpoint, with_children=True)}
         # What the plan changes itself is no surprise, though a list may still show it where it was.
         self._own = {change.group_id.lower() for change in plan.changes if change.group_id is not None}
         self.ahead = look_ahead(concurrency)
@@ -154,10 +153,8 @@ class _ApplyJob:
             change = plan.changes[index]
             if (key := self._key_ahead(change)) is not None:
                 once.lookups.expect(key)
-            if change.group_id is not None:
-                self._readings.expect(change.group_id)
-                if change.action == "delete":
-                    self._children.expect(change.group_id.lower())
+            if change.group_id is not None and change.action in self._readings:
+                self._readings[change.action].expect(change.group_id)
 
     def accept(self, item: Item) -> None:
         """Let the change with the longest chain of changes behind it begin first."""
@@ -196,8 +193,8 @@ class _ApplyJob:
     def close(self) -> None:
         """Look up nothing more."""
         self._once.lookups.close()
-        self._readings.close()
-        self._children.close()
+        for readings in self._readings.values():
+            readings.close()
         if self._journal is not None:
             self._journal.close()
 
@@ -213,9 +210,8 @@ class _ApplyJob:
         if step.obstacle is not None:
             if (key := self._key_ahead(change)) is not None:
                 self._once.lookups.forget(key)
-            if change.group_id is not None:
-                self._readings.forget(change.group_id)
-                self._children.forget(change.group_id.lower())
+            if change.group_id is not None and change.action in self._readings:
+                self._readings[change.action].forget(change.group_id)
             return ChangeOutcome(change, "skipped", None, _SkippedError(step.obstacle))
         acts = {"create": self._create, "update": self._update, "delete": self._delete}
         try:
@@ -284,48 +280,43 @@ class _ApplyJob:
         if not needed:
             return now, False
         self._begin(step, needed, now)
-        premise = Premise(self._readings, reading, permit, functools.partial(_checked_unchanged, change, fields))
+        check = functools.partial(_checked_unchanged, change, fields)
+        premise = Premise(self._readings["update"], reading, permit, check)
         request = self._endpoint.update_request(now.id, needed, premise, premise.is_news)
         try:
-            return await self._transport.call(request, permit.deadline, permit.sent), True
+            with premise:
+                return await self._transport.call(request, permit.deadline, permit.sent), True
         except NotFoundError:
             raise _StaleError("somebody has deleted the group meanwhile", attempts=permit.sent.attempts) from None
 
     async def _delete(self, step: Step, permit: Permit) -> tuple[ExperienceGroup | None, bool]:
         reading = await self._read(step.change, permit)
-        now = _checked_unchanged(step.change, {}, reading)
+        check = functools.partial(self._checked_for_delete, step.change)
+        now = check(reading)
         if now is None:
             return None, False
-        await self._check_childless(step.change, permit)
         self._begin(step, {}, now)
-        check = functools.partial(_checked_unchanged, step.change, {})
-        premise = Premise(self._readings, reading, permit, check)
+        premise = Premise(self._readings["delete"], reading, permit, check)
         try:
-            await self._endpoint.delete(now.id, permit.deadline, permit.sent, premise, premise.is_news)
+            with premise:
+                await self._endpoint.delete(now.id, permit.deadline, permit.sent, premise, premise.is_news)
         except NotFoundError:
             return None, False
         return None, True
 
-    async def _check_childless(self, change: Change, permit: Permit) -> None:
-        """Refuse to delete a group below which somebody has put others since: they would move up unseen."""
-        if change.current is None:
-            return
-        found = await permit.deadline.wait_for_turn(self._children.find(change.current.id.lower()))
-        if more := found - {one.lower() for one in change.orphans} - self._own:
+    def _checked_for_delete(self, change: Change, reading: Reading) -> ExperienceGroup | None:
+        """Refuse to delete a group below which somebody has put others since, too: they would move up unseen."""
+        now = _checked_unchanged(change, {}, reading)
+        if more := reading.children - {one.lower() for one in change.orphans} - self._own:
             raise _StaleError(
                 f"somebody has put {len(more)} groups below it since the plan was made: {', '.join(more)}"
             )
-
-    async def _find_children(self, group_ids: Sequence[str]) -> dict[str, set[str]]:
-        children: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
-        for child in await self._endpoint.find_all({"parentId": {"$in": list(group_ids)}}):
-            children[(child.parent_id or "").lower()].add(child.id.lower())
-        return children
+        return now
 
     async def _read(self, change: Change, permit: Permit) -> Reading:
         if change.group_id is None:
             raise TypeError(f"{change.action} of a plan without the group that it is about")
-        return await self._readings.read(change.group_id, permit)
+        return await self._readings[change.action].read(change.group_id, permit)
 
 
 def _checked_unchanged(change: Change, fields: Mapping[str, Any], reading: Reading) -> ExperienceGroup | None:

@@ -177,3 +177,36 @@ async def test_what_another_client_creates_during_an_apply_is_found(
     statuses = Counter(outcome.status for outcome in await applying)
     assert statuses == {"done": 118, "existing": 2}
     assert set(Counter([group.name async for group in losant.experience_groups.scan()]).values()) == {1}
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_what_waits_for_its_turn_is_read_again_along_with_others(
+    emulator: Emulator, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody changes meanwhile, or puts below it, is seen, for a few queries in all."""
+    monkeypatch.setattr(throttle, "MOST_NEWS", 0.2)
+    ids = list(emulator.create_groups({"name": f"{n}"} for n in range(60)).values())
+    emulator.create_groups([{"name": "kept"}])
+    records = [{"name": "kept"}] + [{"name": f"{n}", "description": "x"} for n in range(60) if method == "PATCH"]
+
+    def interfere(request: RequestRecord) -> None:
+        if counted(emulator)[method] == 3:
+            for left in set(ids) - {one.path.split("/")[-1] for one in emulator.requests}:
+                if method == "PATCH":
+                    emulator.update_group(left, {"description": "a human's"})
+                else:
+                    emulator.create_groups([{"name": "new", "parentId": left}])
+
+    async with client_of(emulator, max_rate=50) as losant:
+        plan = await make_plan(losant, records, by_name(), prune=True)
+        emulator.requests.clear()
+        emulator.before_request = interfere
+        outcomes = await carry_out(losant, plan, concurrency=32)
+    statuses = Counter(outcome.status for outcome in outcomes)
+    assert statuses["stale"] >= 30
+    assert statuses["stale"] + statuses["done"] == 60
+    assert counted(emulator)["GET"] <= 30
+
+
+def counted(emulator: Emulator) -> Counter[str]:
+    return Counter(request.method for request in emulator.requests)
