@@ -6,7 +6,7 @@ from aiolosant import ExperienceGroup
 from aiolosant._http.codec import decode_group
 from aiolosant._http.request import Request
 from aiolosant._http.response import Proof, Response, classify, classify_failure
-from aiolosant.errors import RateLimitError, TransportError
+from aiolosant.errors import NotFoundError, RateLimitError, TransportError
 
 
 def request(method: str) -> Request[ExperienceGroup]:
@@ -34,6 +34,10 @@ GROUP = b'{"id": "1", "name": "a"}'
         (400, b"", Proof.UNKNOWN, True),
         (403, b"<html>blocked</html>", Proof.UNKNOWN, True),
         (404, b"<html>no such page</html>", Proof.UNKNOWN, True),
+        (404, b'{"type": "about:blank", "title": "Not Found", "status": 404}', Proof.UNKNOWN, True),
+        (404, b'{"type": "https://errors.example/404", "message": "no route"}', Proof.UNKNOWN, True),
+        (404, b'{"code": "ROUTE_NOT_FOUND", "message": "no route"}', Proof.UNKNOWN, True),
+        (403, b'{"type": "error", "message": "blocked"}', Proof.UNKNOWN, True),
         (407, b"", Proof.NOT_APPLIED, False),
         (408, b"", Proof.NOT_APPLIED, True),
         (409, ERROR, Proof.NOT_APPLIED, False),
@@ -50,6 +54,13 @@ def test_a_response_proves_what_status_and_body_say(status: int, body: bytes, pr
     response = classify(REQUEST, status, body)
     assert (response.proof, response.transient, response.status) == (proof, transient, status)
     assert (response.error is None) == (proof is Proof.APPLIED) == (response.result is not None)
+
+
+def test_an_answer_without_a_body_to_head_is_the_servers_own() -> None:
+    """It has none by definition, so that nothing tells it from a gateway's."""
+    response = classify(request("HEAD"), 404, b"")
+    assert isinstance(response.error, NotFoundError)
+    assert not response.transient
 
 
 @pytest.mark.parametrize(("status", "body"), [(302, b""), (200, b'{"id": 1}')])

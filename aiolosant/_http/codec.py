@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import GenericAlias
@@ -220,6 +221,7 @@ _group_decoder = msgspec.json.Decoder(_Answered)
 _page_decoder = msgspec.json.Decoder(_list_of(_Answered, "page", "per_page", "total_count"))
 _any_list_decoder = msgspec.json.Decoder(_list_of(dict[str, Any], "page", "per_page", "limit", "offset", "total_count"))
 _error_decoder = msgspec.json.Decoder(_Error)
+_ERROR_TYPE = re.compile(r"[A-Z]\w*")
 _BEGINNING = 5000  # bytes
 _success_decoder = msgspec.json.Decoder(_Success)
 
@@ -260,13 +262,18 @@ def decode_success(body: bytes) -> None:
 
 
 def decode_error(body: bytes) -> tuple[str, str]:
-    """Decode the type and message of an error. In another format, such as a gateway's, the beginning is the message."""
+    """Decode the type and message of an error. In another format, such as a gateway's, the type is "".
+
+    Losant's types are names such as `NotFound`, unlike the URIs of https://www.rfc-editor.org/rfc/rfc9457; only its
+    server framework's answer to what is no JSON has a code instead.
+    """
     beginning = body.strip()[:_BEGINNING].decode(errors="replace")
     try:
         error: Any = _error_decoder.decode(body)
     except (ValueError, RecursionError):  # another format, or nested deeper than anybody reads
         return "", beginning
-    return error.type or error.code, error.message or beginning
+    kind = error.type or (error.code if error.code == "InvalidContent" else "")
+    return kind if _ERROR_TYPE.fullmatch(kind) else "", error.message or beginning
 
 
 def _make_to_group() -> Callable[[Any], ExperienceGroup]:

@@ -82,7 +82,8 @@ def classify(
     reads = request.method in READS
     if not 200 <= status < 300:
         kind, message = (mask(text)[:MOST_QUOTED] for text in decode_error(body))
-        if status == 407 or (400 <= status < 500 and status not in _REFUSED_FOR_NOW and not kind):
+        is_losants = bool(kind) or request.method == "HEAD"  # whose answer has no body to tell by
+        if status == 407 or (400 <= status < 500 and status not in _REFUSED_FOR_NOW and not is_losants):
             return _gateways(status, message)
         if status == 429 and retry_after is None:
             retry_after = seconds_asked_for(message)
