@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,6 +14,7 @@ from .response import Proof, Response
 
 # After a pause that the server asked for, requests come back spread over this many seconds.
 _SPREAD = 0.25
+_FOR_EVER = 1e9  # seconds
 # Seconds to wait after a refusal that does not say how long: the pace is the throttle's to find.
 _LONGEST_AFTER_REFUSAL = 2.0
 
@@ -129,8 +129,7 @@ def parse_retry_after(value: str, now: str | None = None) -> float | None:
     """
     value = value.strip()
     if value.isascii() and value.isdigit():
-        seconds = float(value)
-        return seconds if seconds < math.inf else None
+        return min(float(value), _FOR_EVER)
     date = _parsed_date(value)
     if date is None:
         return None

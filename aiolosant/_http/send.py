@@ -56,6 +56,11 @@ class Silence:
         if self.timer is None:
             self.timer = loop.call_at(self._ends, self._look, scope)
 
+    @property
+    def has_time(self) -> bool:
+        """Whether the attempt may still begin."""
+        return asyncio.get_running_loop().time() < self.until
+
     def _look(self, scope: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()
         if loop.time() < self._ends:
@@ -79,10 +84,12 @@ async def send(
         token: Goes into the header, and nowhere else.
         silence: How long the server may say nothing.
     """
-    body = None if request.body is None else _MarkedBody(request.body)
+    body = None
     try:
         async with asyncio.timeout(None) as scope:
             silence.begin(scope)
+            if request.body is not None:
+                body = _MarkedBody(request.body, silence, scope)
             headers = {**_HEADERS, "User-Agent": connections.user_agent, "Authorization": f"Bearer {token.text}"}
             if body is not None:
                 headers["Content-Type"] = "application/json"  # a session's own default would win over the body's
@@ -111,7 +118,7 @@ async def send(
         # Over a session without any response so far no connection can have been dead already.
         stale = lease.is_own and lease.has_answered and not isinstance(cause, _BEFORE_SENDING)
         failed: Response[T] = classify_failure(
-            _explain(cause, silence.allowed, token), sent=sent, transient=transient, stale=stale
+            _explain(cause, silence, token), sent=sent, transient=transient, stale=stale
         )
         connections.failed(lease, cause)
         return failed
@@ -143,7 +150,7 @@ async def _read(response: aiohttp.ClientResponse, scope: asyncio.Timeout, silenc
     return b"".join(chunks)
 
 
-def _explain(cause: BaseException | None, seconds: float, token: Secret) -> LosantError:
+def _explain(cause: BaseException | None, silence: Silence, token: Secret) -> LosantError:
     """Return an error of ours for whatever kept an attempt from its response."""
     error: LosantError
     if isinstance(cause, aiohttp.ClientHttpProxyError):
@@ -155,7 +162,9 @@ def _explain(cause: BaseException | None, seconds: float, token: Secret) -> Losa
         # Its repr shows the Authorization header, so it must not travel along as a cause.
         return TransportError(f"no valid HTTP answer: {_quoted(cause.message, token)}")
     if isinstance(cause, TimeoutError):
-        return RequestTimeoutError(f"no answer within {seconds:.3g} seconds of silence")
+        if silence.has_time:
+            return RequestTimeoutError(f"no answer within {silence.allowed:.3g} seconds of silence")
+        return RequestTimeoutError("no whole answer within the time of the call")
     if isinstance(cause, _ResponseTooLarge):
         error = ResponseFormatError(f"the answer is larger than {MAX_RESPONSE >> 20} MiB")
     elif isinstance(cause, aiohttp.ClientProxyConnectionError):
@@ -168,6 +177,8 @@ def _explain(cause: BaseException | None, seconds: float, token: Secret) -> Losa
             "The server's certificate is not trusted here: name your certificate authority in SSL_CERT_FILE, or pass a "
             "session= of your own with an ssl context."
         )
+    elif isinstance(cause, aiohttp.ClientConnectorSSLError):
+        error.advice = "The TLS handshake failed, which may pass; if it does not, check that base_url speaks https."
     if isinstance(cause, aiohttp.ClientConnectorError):
         # Its own repr shows the proxy's password.
         cause = getattr(cause, "os_error", None) or getattr(cause, "certificate_error", None)
@@ -205,13 +216,15 @@ _HEADERS = {
 
 
 class _MarkedBody(aiohttp.Payload):
-    """A JSON body that knows whether any of it may have been sent."""
+    """A JSON body that knows whether any of it may have been sent, and from when on the server owes an answer."""
 
     _value: bytes
 
-    def __init__(self, value: bytes) -> None:
+    def __init__(self, value: bytes, silence: Silence, scope: asyncio.Timeout) -> None:
         super().__init__(value, content_type="application/json")
         self._size = len(value)
+        self._silence = silence
+        self._scope = scope
         self.started = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -222,6 +235,9 @@ class _MarkedBody(aiohttp.Payload):
         transport = getattr(writer, "transport", None)
         if transport is not None and transport.is_closing():
             raise ConnectionResetError("the connection was closed before anything was sent")
+        if self._scope.expired() or not self._silence.has_time:
+            raise ConnectionResetError("the time was up before anything was sent")
+        self._silence.begin(self._scope)  # what the connection took was not the server's silence
         self.started = True
         await writer.write(self._value)
         if transport is not None and transport.is_closing() and len(self._value) < _AT_ONCE:
@@ -250,7 +266,7 @@ async def _no_hidden_resend(
         raise _NoHiddenResend from error
 
 
-_NO_TRUST = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)
+_NO_TRUST = aiohttp.ClientConnectorCertificateError
 _BEFORE_SENDING = (
     aiohttp.ClientHttpProxyError,
     aiohttp.ClientConnectorError,

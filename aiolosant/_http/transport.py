@@ -17,7 +17,7 @@ from .auth import Auth, Secret
 from .connections import Connections
 from .deadline import Deadline
 from .observer import Observer
-from .request import Request
+from .request import READS, Request
 from .response import Proof, Response
 from .retry import RetryPolicy
 from .send import Silence, send
@@ -164,21 +164,23 @@ class Transport:
         await self._connections.in_own_loop(self._close())
 
     async def _close(self) -> None:
-        if self._finishing:
-            _, left = await asyncio.wait(tuple(self._finishing), timeout=max(self._finishing.values()))
-            if left:
-                logger.warning("closed before %d creates were decided: each may leave a second group", len(left))
-        self._closed.set()
-        self._connections.refuse()
-        self._auth.close()
-        self.throttle.close()
-        for callback in tuple(self.at_close):
-            callback()
         try:
-            if self._tasks:
-                await asyncio.wait(self._tasks)
-        finally:
-            await self._connections.close()
+            if self._finishing:
+                _, left = await asyncio.wait(tuple(self._finishing), timeout=max(self._finishing.values()))
+                if left:
+                    logger.warning("closed before %d creates were decided: each may leave a second group", len(left))
+        finally:  # whoever cancels this does not wait for them, and leaves nothing open either
+            self._closed.set()
+            self._connections.refuse()
+            self._auth.close()
+            self.throttle.close()
+            for callback in tuple(self.at_close):
+                callback()
+            try:
+                if self._tasks:
+                    await asyncio.wait(self._tasks)
+            finally:
+                await self._connections.close()
 
     async def call(self, request: Request[T], deadline: Deadline, sent: Sent | None = None) -> T:
         """Return the decoded response. Send the request again as long as that is safe and there is time.
@@ -297,7 +299,7 @@ class Transport:
         clock, asked = asyncio.get_running_loop().time, asyncio.get_running_loop().time()
         async with self.throttle.slot(deadline, urgent=urgent, background=self.background) as slot:
             began = clock()
-            if request.body is not None:
+            if request.method not in READS:
                 await self._connections.look()
             token, slot.sent = self._auth.known, False
             if token is None or (request.is_news is not None and not request.is_news()):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from ..errors import TransportError
 from ..models import Page
 from .keyset import KeysetPages
 from .paginator import PageIterator
@@ -68,11 +69,19 @@ class ParallelPages(PageIterator[T]):
         self._untaken += 1
         task = self._start_task(_read_one(pages, queue))
         self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._reading.discard(task)
+            if task.cancelled():  # whoever waits for a page is told, be it by `aclose` or by one who cancels all tasks
+                lost = None if self._closed else TransportError("the reading of a range was cancelled")
+                queue.put_nowait((pages, lost))
+
+        task.add_done_callback(ended)
 
     async def aclose(self) -> None:
         """End the walk; nothing stays on the way."""
         await super().aclose()
+        self._waiting.clear()
         reading = list(self._reading)
         for task in reading:
             task.cancel()
