@@ -140,7 +140,7 @@ def test_a_file_is_checked_without_a_network(served: Served, tmp_path: Path) -> 
     assert checked.exit_code == 0
     assert checked.stdout.splitlines() == [
         "4 records, nothing wrong",
-        "0 at the root, 3 levels deep",
+        "1 at the root, 3 levels deep",
         f"1 below groups that are not in the file, so that they must be live: {'f' * 24}",
     ]
     assert served.emulator.requests == []

@@ -113,8 +113,8 @@ async def test_a_key_that_repeats_is_its_items_error(losant: LosantClient) -> No
     outcomes = [outcome async for outcome in batch]
     assert [outcome.status for outcome in outcomes] == ["created", "failed", "failed", "created"]
     assert "the input has another group with the tag id=1" in str(outcomes[1].error)
-    assert "group 'c' has nothing to know it by" in str(outcomes[2].error)
-    with pytest.raises(ValueError, match="nothing to know it by"):
+    assert "group 'c' has no tag 'id', which it has to be known by" in str(outcomes[2].error)
+    with pytest.raises(ValueError, match="which it has to be known by"):
         await losant.experience_groups.create(NewExperienceGroup("c"), unique_by=by_tag("id"))
 
 

@@ -101,7 +101,8 @@ class ExactlyOnce:
         """
         key = self._identity.key_of(group)
         if key is None:
-            raise ValueError(f"group {group.name!r} has nothing to know it by: {self._identity!r}")
+            tag = self._identity.tag if isinstance(self._identity, ByTag) else ""
+            raise ValueError(f"group {group.name!r} has no tag {tag!r}, which it has to be known by")
         return key
 
     def describe(self, key: Hashable) -> str:

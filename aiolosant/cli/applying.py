@@ -101,7 +101,10 @@ async def _drain(outcomes: Applying, add: Callable[[ChangeOutcome], None], tally
         drop_output()
         why = "nobody reads the output any more"
     except OSError as error:  # a full disk, be it of the output or of the results
-        drop_output()
+        try:
+            sys.stdout.flush()
+        except OSError:
+            drop_output()
         why = str(error)
     except LosantError as error:
         ending.fatal = error

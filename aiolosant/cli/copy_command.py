@@ -85,7 +85,10 @@ async def run_copy(
         if missing:
             confirm(f"Copy without these {len(missing):,} members?", yes=yes)
         if unmapped and members != "keep":
-            confirm(f"Copy these {len(unmapped):,} texts with ids of the first application?", yes=yes)
+            confirm(
+                f"Copy {len(unmapped):,} text{'' if len(unmapped) == 1 else 's'} with ids of the first application?",
+                yes=yes,
+            )
         typer.echo(plan.summary(), err=apply.as_json)
         tell_warnings(plan)
         ask_about_deletes(plan, where, yes=yes)

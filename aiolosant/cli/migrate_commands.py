@@ -71,13 +71,15 @@ def run_check(files: Sequence[Path], how: HowToPlan) -> int:
     live = [ExperienceGroup(id=one, name=one) for one in dict.fromkeys(str(record.parent_id) for record in outside)]
     plan = reconcile.compare(records, live, match_by=identity)
     typer.echo(f"{len(records):,} record{'' if len(records) == 1 else 's'}, nothing wrong")
-    roots = sum(record.parent_id is None and not record.keeps_parent for record in records)
+    roots = sum(record.parent_id is None for record in records)  # as long as they are new
     depth = max((len(change.path) for change in plan.changes), default=0)
     typer.echo(f"{roots:,} at the root, {depth:,} level{'' if depth == 1 else 's'} deep")
     if outside:
         some = ", ".join(printable(str(record.parent_id)) for record in outside[:3])
         typer.echo(f"{len(outside):,} below groups that are not in the file, so that they must be live: {some}")
-    tell_warnings(attrs.evolve(plan, warnings=tuple(one for one in plan.warnings if one.kind == "name")))
+    tell_warnings(
+        attrs.evolve(plan, warnings=tuple(one for one in plan.warnings if one.kind in ("name", "look-alike")))
+    )
     return 0
 
 
@@ -141,7 +143,7 @@ async def run_apply(
         if expect is not None and (len(expect) < 8 or not plan.digest.startswith(expect.lower())):
             what = "needs 8 characters of it or more" if len(expect) < 8 else f"says {expect}: look at it again"
             raise PlanError.of([f"the digest of the plan is {plan.digest}, and --expect {what}"])
-        if kept is not None:
+        if kept is not None and kept.changes:
             standing = standing_of(plan, await read_all(losant.experience_groups))
             typer.echo(f"aiolosant: of the kept plan {printable(standing)}", err=True)
         if dry_run:

@@ -29,6 +29,7 @@ TAG = "groupTags."
 _CLEARED: dict[str, Any] = {"description": "", **dict.fromkeys((*_LISTS, *MEMBER_NAMES, "deviceTags"), ())}
 # What a spreadsheet would take for a formula; with an apostrophe in front it does not.
 _FORMULA = re.compile(r"[=+\-@\t\r]")
+_COMMA_BETWEEN = re.compile(r"(?<!\\),(?=[^,;=]+=)")  # what follows looks like another device tag
 # What it would take for a number or a date, and write in another way.
 _NUMBER = re.compile(
     r"0\d+|\d+(?:[.,]\d+)?[eE]\d+|\d*[.,]\d*0|\d{16,}|\d+[/.:\-]\d+(?:[/.:\-]\d+)*(?:[ T].*)?|\d+[.,]\d+"
@@ -136,6 +137,10 @@ def from_cells(cells: Mapping[str, str], *, clears: bool = False) -> tuple[dict[
             tags = [_unescaped(tag).partition("=") for tag in re.findall(r"(?:\\.|[^;])+", cell)]
             if not all(equals for _, equals, _ in tags):
                 raise ValueError(f"deviceTags must be key=value, separated by semicolons, not {cell!r}")
+            if _COMMA_BETWEEN.search(cell):
+                raise ValueError(
+                    f"deviceTags must be separated by semicolons (a comma within one is \\,), not {cell!r}"
+                )
             fields[column] = [
                 {name: text for name, text in (("key", key), ("value", value)) if text} for key, _, value in tags
             ]
@@ -208,7 +213,7 @@ def record_to_cells(record: Record) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\;])", r"\\\1", text)
+    return _COMMA_BETWEEN.sub(r"\\,", re.sub(r"([\\;])", r"\\\1", text))
 
 
 def _unescaped(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from typing import IO
 
@@ -17,6 +18,7 @@ from .rows import Row, Rows
 
 logger: logging.Logger = logging.getLogger("aiolosant")
 
+_BLANK_AND_QUOTE = re.compile(r'\s+".*"\s*$', re.DOTALL)  # CSV has no such quotes: they would be part of the text
 _OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -154,6 +156,8 @@ def _row(place: str, header: Header, cells: list[str], options: CsvOptions) -> R
     for name, original, cell in zip(names, header.originals, cells, strict=True):
         if not original and name is None and cell.strip():
             return Row(place, problem=f"{cell!r} is in a column without a name")
+    if quoted := next((cell for cell in cells if _BLANK_AND_QUOTE.match(cell)), None):
+        return Row(place, problem=f"a blank stands before the quote of {quoted.strip()}: take it away")
     named = {name: cell for name, cell in zip(names, cells, strict=True) if name is not None}
     levels = [unguarded(named.pop(level)) for level in options.levels]
     try:

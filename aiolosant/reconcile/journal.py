@@ -79,8 +79,10 @@ class Journal:
         self._failed: _Table | None = None
         if plan.changes:  # else there is nothing to tell, and what an earlier run has told stays
             columns, delimiter = _columns(plan)
-            self._done = _Table(folder / DONE, [*columns, "groupId", "status"], delimiter)
-            self._told = self._done.column("groupId")
+            # A column of the file's own keeps its name, and what begins with an underscore is read over.
+            self._group, self._status = (f"_{own}" if own in columns else own for own in ("groupId", "status"))
+            self._done = _Table(folder / DONE, [*columns, self._group, self._status], delimiter)
+            self._told = self._done.column(self._group)
             _keep(folder / FAILED)  # perhaps it is what is applied
             self._failed = _Table(folder / FAILED, [*columns, "error"], delimiter)
         self._write_ids()
@@ -134,7 +136,7 @@ class Journal:
         if outcome.ok and group is not None:
             if group.id not in self._told:
                 self._told.add(group.id)
-                self._done.write(cells | {"groupId": group.id, "status": outcome.status})
+                self._done.write(cells | {self._group: group.id, self._status: outcome.status})
             if record.id is not None and self._own_ids.get(record.id) != group.id:
                 self._ids[record.id] = self._own_ids[record.id] = group.id
                 if time.monotonic() >= self._ids_due:

@@ -131,7 +131,7 @@ def _flattened(place: str, items: Sequence[Any], columns: Columns) -> Iterator[R
         if not isinstance(item, dict):
             yield Row(where, problem="expected a JSON object")
             continue
-        fields, twice = _renamed(item, columns)
+        fields, mapped, twice = _renamed(item, columns)
         if twice:
             yield Row(where, problem=f"there are two fields {twice!r}")
             continue
@@ -149,29 +149,41 @@ def _flattened(place: str, items: Sequence[Any], columns: Columns) -> Iterator[R
             fields.setdefault("parentId", None)  # nesting says where it is
         if children and fields.get("id") in (None, ""):
             fields["id"] = f"{UNNAMED}{where}"
-        yield Row(where, fields)
+        more = {"merges_tags": True} if mapped and fields.get("groupTags") is None else {}
+        yield Row(where, _with_tags(fields, mapped), more=more)
         todo += [(f"{where}.children[{n}]", child, fields["id"]) for n, child in enumerate(children or ())][::-1]
 
 
-def _children_of(item: Mapping[str, Any], columns: Columns) -> Any:
+def _children_of(item: Mapping[Any, Any], columns: Columns) -> Any:
     """Return what is nested below a group, whatever the file calls it; None for nothing."""
     return next((value for key, value in item.items() if columns.get(key, key) == "children"), None)
 
 
-def _renamed(item: Mapping[str, Any], columns: Columns) -> tuple[dict[str, Any], str]:
-    """Return the fields of a group by the API's names, and one that is there twice."""
+def _renamed(item: Mapping[Any, Any], columns: Columns) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return the fields of a group by the API's names, those that are mapped to tags, and one that is there twice."""
     fields: dict[str, Any] = {}
-    for given, value in item.items():
+    tags: dict[str, Any] = {}
+    for key, value in item.items():
+        given = str(key)  # in YAML it may be a number, a date or a truth value
         name = columns.get(given, given)
         if name is None or name in ("children", "exportHash"):
             continue
-        if name.startswith(TAG) and given in columns:  # a field of its own becomes a tag
-            fields["groupTags"] = {**fields.get("groupTags", {}), name.removeprefix(TAG): value}
-            continue
-        if name in fields and given != name:
-            return fields, name
-        fields[name] = value
-    return fields, ""
+        is_tag = name.startswith(TAG) and given in columns
+        known, own = (tags, name.removeprefix(TAG)) if is_tag else (fields, name)
+        if own in known:
+            return fields, tags, name
+        if value is not None or not is_tag:
+            known[own] = value
+    twice = tags.keys() & (fields["groupTags"] if isinstance(fields.get("groupTags"), Mapping) else {})
+    return fields, tags, next((TAG + key for key in twice), "")
+
+
+def _with_tags(fields: dict[str, Any], tags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields with what is mapped to tags among their own, unless these are none at all, which is told later."""
+    own = fields.get("groupTags")
+    if not tags or not (own is None or isinstance(own, Mapping)):
+        return fields
+    return fields | {"groupTags": {**(own or {}), **tags}}
 
 
 def _decoded(text: bytes) -> tuple[Any, str]:

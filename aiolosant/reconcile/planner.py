@@ -25,7 +25,7 @@ from .deleting import delete_of
 from .plan import Plan
 from .record import Record
 from .wanted import differing_fields
-from .warnings import PlanWarning, empty_cells, ids_of_live_groups, look_alikes, nowhere, odd_names, renames
+from .warnings import PlanWarning, empty_cells, ids_of_live_groups, look_alikes, nowhere, odd_names, renames, twins
 
 _MOST_HINTS = 20  # each takes a look at all ids
 _MOST_COMPARED = 2000  # ids
@@ -313,6 +313,7 @@ class _Comparison:
         creates = [change for change in changes if change.action == "create"]
         unclaimed = [group for group_id, group in self.live.items() if group_id not in self.wanted]
         alike = list(look_alikes(creates, unclaimed, self.match_by))
+        alike += twins(creates, (self.live[node] for node in self.nodes.values() if isinstance(node, str)))
         yield from alike
         told = {warning.place for warning in alike}
         yield from (warning for warning in odd_names(creates) if warning.place not in told)

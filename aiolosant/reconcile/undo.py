@@ -132,6 +132,7 @@ class _Undoing:
         """Yield the record of a live group, if anything is to be changed."""
         group_id, history = group.id.lower(), self._history
         origin, expected = history.origin[group_id], history.parent.get(group_id, history.origin[group_id])
+        origin = self._again.get(origin or "", origin)  # an earlier undo may have put it back already
         now, moves, parent = normal_id(group.parent_id), False, None
         where = shown_path(self._tree.path(group_id))
         if origin not in (expected, now):
@@ -183,7 +184,7 @@ class _Undoing:
             group = self._live[group_id]
             below = (child for child in self._tree.children(group_id) if moved.get(child, group_id) == group_id)
             if any(child not in made for child in below):
-                self._left(group, "it was made, and there is a group of somebody else's below: it is left")
+                self._left(group, "it was made, and there is a group below that stays: it is left")
                 made.discard(group_id)
                 continue
             changes.append(delete_of(self._tree, group_id))

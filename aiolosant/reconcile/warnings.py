@@ -24,10 +24,10 @@ class PlanWarning:
     """Something of a plan that is allowed, and perhaps not meant.
 
     Attributes:
-        kind: `look-alike` (a create beside a group that differs only in case, blanks or Unicode form), `rename` (a
-            create and a delete that look like one), `ids` (records carry ids of live groups and are matched
-            otherwise), `empty` (empty cells leave values that are there), `name` (a name with a blank at its end, or
-            that is an error of a spreadsheet), or `undo` (what an undo leaves).
+        kind: `look-alike` (a create beside a group, or another create, that differs only in case, blanks or Unicode
+            form), `rename` (a create and a delete that look like one), `ids` (records carry ids of live groups and are
+            matched otherwise), `empty` (empty cells leave values that are there), `name` (a name with a blank at its
+            end or with what cannot be seen, or that is an error of a spreadsheet), or `undo` (what an undo leaves).
         message: What it is, and what to do, in a sentence.
         place: Where the record was read; "" for what is about no single one.
         group_ids: The live groups that it is about.
@@ -72,6 +72,23 @@ def look_alikes(creates: Sequence[Change], live: Iterable[ExperienceGroup], matc
             yield PlanWarning("look-alike", message, _place(change), (group.id,))
 
 
+def twins(creates: Sequence[Change], matched: Iterable[ExperienceGroup]) -> Iterator[PlanWarning]:
+    """Warn of creates that look the same as one before them, or as a live group that another record is."""
+    taken: dict[tuple[object, str], tuple[str, str]] = {}  # the name, and where it is
+    for group in matched:
+        taken[normal_id(group.parent_id), _folded(group.name)] = group.name, group.id
+    for change in creates:
+        name, parent = change.path[-1], change.parent
+        key = normal_id(change.fields.get("parent_id")) if parent is None else parent, _folded(name)
+        other, where = taken.setdefault(key, (name, _place(change)))
+        if other != name:
+            message = (
+                f"{_told_apart(name, other)} would be created beside {_told_apart(other, name)} ({where}), which "
+                "differs only in case, blanks or Unicode form: correct the file, unless it is meant"
+            )
+            yield PlanWarning("look-alike", message, _place(change))
+
+
 def odd_names(creates: Sequence[Change]) -> Iterator[PlanWarning]:
     """Warn of new groups with names that files get by mistake."""
     for change in creates:
@@ -79,6 +96,9 @@ def odd_names(creates: Sequence[Change]) -> Iterator[PlanWarning]:
         if name != name.strip():
             message = f"the name {shown(name)} begins or ends with a blank; take it out of the file, unless it is meant"
             yield PlanWarning("name", message, _place(change))
+        elif any(unicodedata.category(one) in ("Cc", "Cf") for one in name):
+            message = f"the name {json.dumps(name)} has a character that cannot be seen; take it out of the file"
+            yield PlanWarning("name", f"{message}, unless it is meant", _place(change))
         elif _SPREADSHEET_ERROR.fullmatch(name):
             yield PlanWarning("name", f"the name {name} is an error of a spreadsheet", _place(change))
 
@@ -152,7 +172,7 @@ def empty_cells(records: Iterable[tuple[Record, ExperienceGroup]]) -> Iterator[P
     places: dict[str, list[str]] = defaultdict(list)
     for record, group in records:
         for column in record.empty:
-            if column != "parentId" and _value(group, column):
+            if column != "parentId" and _value(group, column) and not _is_set(record, column):
                 places[column].append(record.place)
     for column, found in places.items():
         groups = "a live group has a value" if len(found) == 1 else f"{len(found):,} live groups have values"
@@ -164,6 +184,12 @@ def empty_cells(records: Iterable[tuple[Record, ExperienceGroup]]) -> Iterator[P
 _SPREADSHEET_ERROR = re.compile(r"#[A-Z\u00c4\u00d6\u00dc/0]+[!?]|#N/A|#NV")
 _MOST_SHOWN = 3  # live groups of one name
 _TELLING = ("experience_user_ids", "experience_endpoint_ids", "device_ids", "device_query_json", "group_tags")
+
+
+def _is_set(record: Record, column: str) -> bool:
+    """Whether another column sets what this one leaves, as e-mails set the ids of users."""
+    field = MEMBER_NAMES.get(column) or codec.FIELDS.get(column)
+    return field is not None and (field in record.fields or field in record.members)
 
 
 def _value(group: ExperienceGroup, column: str) -> object:
@@ -187,7 +213,9 @@ def nowhere(creates: Sequence[Change], live: Iterable[ExperienceGroup]) -> Itera
 
 
 def _folded(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    if not name.isascii():  # without what cannot be seen, such as a soft hyphen
+        name = "".join(one for one in unicodedata.normalize("NFKC", name) if unicodedata.category(one) != "Cf")
+    return " ".join(name.casefold().split())
 
 
 def _told_apart(name: str, other: str) -> str:

@@ -132,6 +132,20 @@ async def test_what_failed_is_separated_as_the_file_was(
     assert {row["description"] for row in done if not row["Ort"]} == {"a, b", ""}
 
 
+async def test_columns_of_the_files_own_keep_their_names(losant: LosantClient, tmp_path: Path) -> None:
+    """Those that are added are called otherwise, in a way that is read over."""
+    file = tmp_path / "groups.csv"
+    file.write_text("name,status,groupId\nAcme,open,7\n")
+    columns: dict[str, str | None] = {"status": "groupTags.status", "groupId": None}
+    records = reconcile.read_records(file, columns=columns)
+    for _ in range(2):
+        await carry_out(losant, await make_plan(losant, records, by_name()), journal=tmp_path)
+    (row,) = rows_of(tmp_path / "done.csv")
+    assert (row["status"], row["groupId"], row["_status"]) == ("open", "7", "done")
+    assert len(row["_groupId"]) == 24
+    assert len(reconcile.read_records(tmp_path / "done.csv", columns=columns)) == 1
+
+
 async def test_a_run_with_nothing_to_do_leaves_what_was_told(losant: LosantClient, tmp_path: Path) -> None:
     """It is the list of who has got which id."""
     records = [{"id": "1", "name": "A"}]

@@ -99,7 +99,7 @@ async def test_what_others_touched_is_left_and_told(emulator: Emulator, losant: 
     assert sorted(name for name in (group["name"] for group in emulator.groups())) == ["A", "Gone", "Used", "below"]
     assert emulator.groups()[0]["description"] == "theirs"
     assert any("somebody has changed its description since" in one for one in left)
-    assert any("there is a group of somebody else's below" in one for one in left)
+    assert any("there is a group below that stays" in one for one in left)
 
 
 async def test_children_come_back_below_what_was_deleted(

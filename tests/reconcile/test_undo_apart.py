@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,21 @@ async def test_names_that_meet_are_told_apart(emulator: Emulator, losant: Losant
     assert whole(emulator) == there
     assert await undo(losant, tmp_path) == []  # once more: they are there again
     assert whole(emulator) == there
+
+
+async def test_a_second_undo_has_nothing_to_tell(emulator: Emulator, losant: LosantClient, tmp_path: Path) -> None:
+    """A child is below the deleted group that came back under a new id, where the first undo has put it."""
+    records: list[dict[str, Any]] = [
+        {"id": "p", "name": "P", "groupTags": {TAG: "p"}},
+        {"name": "C", "parentId": "p", "groupTags": {TAG: "c"}},
+    ]
+    emulator.create_groups(records)
+    there = whole(emulator)
+    moved = [records[1] | {"parentId": None}]
+    await carry_out(losant, await make_plan(losant, moved, by_tag(TAG), prune=True), journal=tmp_path)
+    for _ in range(3):
+        assert await undo(losant, tmp_path) == []
+        assert whole(emulator) == there
 
 
 async def test_what_others_made_in_its_place_is_left(emulator: Emulator, losant: LosantClient, tmp_path: Path) -> None:
