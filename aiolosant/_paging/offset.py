@@ -11,7 +11,8 @@ from .paginator import PageIterator, list_error
 
 Items = tuple[dict[str, Any], ...]
 
-# From so many items on, a page that has been there before cannot be one whose items were pushed on by new ones.
+# From so many items on, a page that has been there before cannot be one whose items were pushed on by new ones; nor can
+# a second one, however small.
 _TOO_MANY_FOR_CHANCE = 10
 _MOST_TRIES = 3
 
@@ -111,8 +112,7 @@ class _NumberedAnswers:
     def __init__(self, ask: Ask, first: ListResponse, *, path: str | None) -> None:
         self._ask = ask
         self._first: ListResponse | None = first  # until the page that it has is asked for
-        self._path = path
-        self._seen: dict[int, int] = {}  # numbers of pages by what they had, as hashes
+        self._seen = _Seen(path)
 
     async def fetch(self, number: int, per_page: int) -> Page[dict[str, Any]]:
         """Return a page."""
@@ -120,18 +120,38 @@ class _NumberedAnswers:
         if response is None:
             response = await self._ask({"page": number, "perPage": per_page})
         items = tuple(response.items)
-        self._check_repeated(items, number, is_named=response.page is not None)
+        self._seen.check(items, f"page {number}", is_named=response.page is not None)
         size = response.per_page
         if size is None:
             size = page_size(per_page, number, len(items), response.total_count)
         return Page(items, number if response.page is None else response.page, size, response.total_count)
 
-    def _check_repeated(self, items: Items, number: int, *, is_named: bool) -> None:
-        if not items or (is_named and len(items) < _TOO_MANY_FOR_CHANCE):
+
+class _Seen:
+    """Notices a page that has been there before."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._pages: dict[int, str] = {}  # by what they had, as hashes
+        self._by_chance: str | None = None
+
+    def check(self, items: Items, name: str, *, is_named: bool) -> None:
+        """Raise an error for a page of the same items as another one.
+
+        Args:
+            items: What the page has.
+            name: What was asked for.
+            is_named: Whether the server says that this is what it gives.
+        """
+        if not items:
             return
-        before = self._seen.setdefault(hash(repr(items)), number)
-        if before != number:
-            raise list_error(self._path, f"the list makes no progress: page {number} repeats page {before}")
+        before = self._pages.setdefault(hash(repr(items)), name)
+        if before == name:
+            return
+        if is_named and len(items) < _TOO_MANY_FOR_CHANCE and self._by_chance in (None, name):
+            self._by_chance = name
+            return
+        raise list_error(self._path, f"the list makes no progress: {name} repeats {before}")
 
 
 class _OffsetPages(PageIterator[dict[str, Any]]):
@@ -144,6 +164,7 @@ class _OffsetPages(PageIterator[dict[str, Any]]):
         self._per_page = per_page
         self._offset = offset
         self._path = path
+        self._seen = _Seen(path)
 
     async def _next_page(self) -> Page[dict[str, Any]]:
         total: int | None = None
@@ -162,6 +183,7 @@ class _OffsetPages(PageIterator[dict[str, Any]]):
 
     def _page(self, response: ListResponse) -> Page[dict[str, Any]]:
         items, total = tuple(response.items), response.total_count
+        self._seen.check(items, f"what is behind {self._offset}", is_named=response.offset is not None)
         limit = max(1, response.limit or self._per_page, len(items))
         page = Page(items, self._offset // limit, limit, total)
         self._offset += len(items)
