@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypedDict, Unpack
 
 import aiohttp
 import attrs
@@ -32,6 +32,23 @@ from .errors import ConfigurationError
 from .events import Event, Stats
 from .groups import ExperienceGroups
 from .models import MAX_PER_PAGE
+
+
+class ClientOptions(TypedDict, total=False):
+    """The arguments of `LosantClient`, for type checkers."""
+
+    token: str | TokenProvider
+    application_id: str | None
+    base_url: str
+    session: aiohttp.ClientSession | None
+    timeout: float
+    retry: RetryPolicy
+    max_in_flight: int
+    allow_http: bool
+    trust_env: bool
+    max_rate: float | None
+    user_agent: str | None
+    on_event: Callable[[Event], object] | None
 
 
 class LosantClient:
@@ -127,7 +144,7 @@ class LosantClient:
         )
 
     @classmethod
-    def from_env(cls, **overrides: Any) -> Self:
+    def from_env(cls, **overrides: Unpack[ClientOptions]) -> Self:
         """A client from LOSANT_API_TOKEN, LOSANT_APPLICATION_ID, LOSANT_API_URL and LOSANT_SETTLE_TIME.
 
         All but the token may be missing. LOSANT_SETTLE_TIME is the `settle_time` of the `RetryPolicy`, in seconds.
@@ -144,7 +161,7 @@ class LosantClient:
             "application_id": os.environ.get("LOSANT_APPLICATION_ID"),
             "base_url": os.environ.get("LOSANT_API_URL"),
         }
-        arguments: dict[str, Any] = {name: value for name, value in found.items() if value} | overrides
+        arguments: dict[str, Any] = {name: value for name, value in found.items() if value} | {**overrides}
         if "retry" not in arguments:
             arguments["retry"] = retry_from_env()
         if "token" not in arguments:

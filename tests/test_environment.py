@@ -130,7 +130,7 @@ async def test_the_settle_time_is_read_from_the_environment(
         with pytest.raises(ConfigurationError, match="LOSANT_SETTLE_TIME must be a number of seconds"):
             LosantClient.from_env()
         return
-    options = {"base_url": emulator.url, "application_id": emulator.application_id, "timeout": wanted}
+    options: dict[str, Any] = {"base_url": emulator.url, "application_id": emulator.application_id, "timeout": wanted}
     async with LosantClient.from_env(**options) as losant:
         with pytest.raises(ConfigurationError, match=f"settle_time, which is {wanted:g}"):
             await losant.experience_groups.add_tags("f" * 24, {"a": "1"})

@@ -129,3 +129,9 @@ async def reconciles(losant: LosantClient) -> None:
     await reconcile.plan(groups, records, match_by="name")  # type: ignore[arg-type]
     reconcile.apply(groups, records)  # type: ignore[arg-type]
     await groups.create(NewExperienceGroup("name"), unique_by=by_id())  # type: ignore[arg-type]
+
+
+def environment() -> None:
+    assert_type(LosantClient.from_env(timeout=5, application_id=None), LosantClient)
+    LosantClient.from_env(timeoutt=5)  # type: ignore[call-arg]  # there is no such argument
+    LosantClient.from_env(timeout="5")  # type: ignore[arg-type]  # seconds
