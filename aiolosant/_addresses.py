@@ -95,7 +95,7 @@ def checked_base_url(base_url: str, *, allow_http: bool) -> str:
         raise ValueError(wanted)
     if url.scheme == "http" and not allow_http and not is_loopback(url.host):
         raise ConfigurationError(
-            f"the token would travel unencrypted to {url.host}; use https, or allow_http=True if you mean it"
+            f"the token would travel unencrypted to {url.host}; use https, or allow_http=True (--allow-http) if it may"
         )
     return base_url.rstrip("/")
 

@@ -10,9 +10,10 @@ import typer
 
 from aiolosant import __version__
 
+from .choices import Connection
 from .console import run
 from .migrate_app import add_to
-from .options import Application, Concurrency, Json, Query, Yes
+from .options import Application, Concurrency, Json, Query, Yes, talks
 
 app: typer.Typer = typer.Typer(
     no_args_is_help=True,
@@ -67,6 +68,7 @@ def demo(
 
 
 @app.command("list")
+@talks
 def list_groups(
     filter: Annotated[str, typer.Option(help="Glob for the name, such as 'my*group'.")] = "",  # noqa: A002 - its name
     query: Query = None,
@@ -75,6 +77,8 @@ def list_groups(
     limit: Annotated[int | None, typer.Option(min=0, help="Print this many at most.", show_default=False)] = None,
     application: Application = None,
     as_json: Json = False,
+    *,
+    connection: Connection,
 ) -> None:
     """Print the experience groups of an application.
 
@@ -84,6 +88,7 @@ def list_groups(
 
     run(
         run_list(
+            connection,
             application,
             name_filter=filter,
             query=query,
@@ -97,10 +102,13 @@ def list_groups(
 
 
 @app.command()
+@talks
 def tree(
     depth: Annotated[int | None, typer.Option(min=1, help="Levels to show.", show_default=False)] = None,
     application: Application = None,
     as_json: Json = False,
+    *,
+    connection: Connection,
 ) -> None:
     """Print the groups as a tree, with the number of all below each.
 
@@ -108,10 +116,11 @@ def tree(
     """
     from .read_commands import run_tree
 
-    run(run_tree(application, depth=depth, as_json=as_json), may_be_left=True)
+    run(run_tree(connection, application, depth=depth, as_json=as_json), may_be_left=True)
 
 
 @app.command()
+@talks
 def export(
     file: Annotated[Path, typer.Argument(help="A .jsonl or .csv file; - for JSON Lines to stdout.")] = Path("-"),
     query: Query = None,
@@ -126,6 +135,8 @@ def export(
         ),
     ] = 1,
     application: Application = None,
+    *,
+    connection: Connection,
 ) -> None:
     """Write all groups to a file that `plan` and `apply` read; it appears whole or not at all.
 
@@ -133,7 +144,7 @@ def export(
     """
     from .read_commands import run_export
 
-    work = run_export(application, file, query=query, for_spreadsheet=for_spreadsheet, parallel=parallel)
+    work = run_export(connection, application, file, query=query, for_spreadsheet=for_spreadsheet, parallel=parallel)
     run(work, may_be_left=True)
 
 
@@ -141,6 +152,7 @@ add_to(app)
 
 
 @app.command()
+@talks
 def doctor(
     probe: Annotated[
         bool, typer.Option("--probe", help="Write as well: into a marked subtree that is removed again.")
@@ -148,6 +160,8 @@ def doctor(
     yes: Yes = False,
     application: Application = None,
     as_json: Json = False,
+    *,
+    connection: Connection,
 ) -> None:
     """Find out what holds of your Losant: what is assumed of it, and how long a write takes to show.
 
@@ -158,7 +172,7 @@ def doctor(
     """
     from .doctor_command import run_doctor
 
-    run(run_doctor(application, probe=probe, yes=yes, as_json=as_json))
+    run(run_doctor(connection, application, probe=probe, yes=yes, as_json=as_json))
 
 
 @app.command()

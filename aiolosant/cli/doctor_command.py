@@ -14,10 +14,11 @@ from .choices import Connection
 from .console import FAILED, confirm, printable, settling_on_interrupt
 
 
-async def run_doctor(application: str | None, *, probe: bool, yes: bool, as_json: bool) -> int:
+async def run_doctor(connection: Connection, application: str | None, *, probe: bool, yes: bool, as_json: bool) -> int:
     """Print what was found out; return the exit code.
 
     Args:
+        connection: How to talk to Losant.
         application: Id of the application; None for the environment's.
         probe: Whether to write as well.
         yes: Whether not to ask before that.
@@ -29,7 +30,7 @@ async def run_doctor(application: str | None, *, probe: bool, yes: bool, as_json
         Declined: Whoever was asked did not say yes.
         LosantError: A probe could not write, or not remove what it wrote.
     """
-    async with Connection().client(application) as losant:
+    async with connection.client(application) as losant:
         report = await doctor.examine(losant)
         named = next(finding for finding in report.findings if finding.name == "application")
         if not probe or named.failed:

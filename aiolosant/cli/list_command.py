@@ -13,6 +13,7 @@ from .parsing import parsed_query
 
 
 async def run_list(
+    connection: Connection,
     application: str | None,
     *,
     name_filter: str,
@@ -23,7 +24,7 @@ async def run_list(
     as_json: bool,
 ) -> None:
     """Print groups in order, as lines or as JSON Lines."""
-    async with Connection().client(application) as losant:
+    async with connection.client(application) as losant:
         if limit == 0:
             return
         groups = losant.experience_groups.list(

@@ -22,9 +22,9 @@ from .parsing import parsed_query
 from .progress import progress
 
 
-async def run_tree(application: str | None, *, depth: int | None, as_json: bool) -> None:
+async def run_tree(connection: Connection, application: str | None, *, depth: int | None, as_json: bool) -> None:
     """Print the groups as a tree with counts, or a JSON line a group, parents first."""
-    async with Connection().client(application) as losant:
+    async with connection.client(application) as losant:
         groups = await read_all(losant.experience_groups)
     if as_json:
         names = {group.id: group.name for group in groups}
@@ -110,14 +110,20 @@ async def _scanned(
 
 
 async def run_export(
-    application: str | None, target: Path, *, query: str | None, for_spreadsheet: bool, parallel: int
+    connection: Connection,
+    application: str | None,
+    target: Path,
+    *,
+    query: str | None,
+    for_spreadsheet: bool,
+    parallel: int,
 ) -> None:
     """Write all groups to a file that appears whole or not at all; one range after the other, in the order of ids."""
     condition = parsed_query(query)
     count = 0
     with RecordWriter(target, for_spreadsheet=for_spreadsheet) as writer:
         async with (
-            Connection().client(application) as losant,
+            connection.client(application) as losant,
             contextlib.aclosing(
                 _scanned(losant.experience_groups, "exporting", condition, parallel=parallel)
             ) as groups,
