@@ -106,9 +106,12 @@ def test_a_part_is_named_by_its_path_or_id(served: Served, tmp_path: Path) -> No
         [{"id": "a", "name": "Acme"}, {"id": "b", "name": "B/C", "parentId": "a"}, {"name": "Else"}]
     )
     file = write(tmp_path / "sites.jsonl", [{"name": "Site"}])
-    for under in ("Acme / B/C", "Acme/B/C", ids["b"]):
+    for under in ("Acme / B/C", "Acme/B/C", 'Acme / "B/C"', ids["b"]):
         planned = served.run("plan", file, "--under", under, "--prune")
         assert planned.stdout == '+ Acme / "B/C" / Site  (line 1)\n1 to create, 0 unchanged\n'
+    served.emulator.create_groups([{"id": "b", "name": "B", "parentId": ids["a"]}, {"name": "C", "parentId": "b"}])
+    assert "2 groups" in served.run("plan", file, "--under", "Acme / B/C").stderr
+    assert served.run("plan", file, "--under", 'Acme / "B/C"', "--prune").stdout == planned.stdout
     missing = served.run("plan", file, "--under", "Nowhere")
     assert (missing.exit_code, "there is no group of the path 'Nowhere'" in missing.stderr) == (2, True)
 

@@ -285,7 +285,8 @@ class Transport:
         if delay is None:
             return False
         counted = f"after {sent.counted} that count, of {self.retry.max_attempts}"
-        self.observer.resending(request, response.error, sent.attempts + 1, counted, delay)
+        told = max(delay, self.throttle.paused_for)
+        self.observer.resending(request, response.error, sent.attempts + 1, counted, told)
         if response.refused:
             with self.throttle.backing_off():  # the server's pace: the clock of a patient call stands still
                 await deadline.wait_for_turn(self.sleep(delay), "the server's limit")

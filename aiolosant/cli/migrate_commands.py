@@ -17,6 +17,7 @@ from aiolosant.groups import ExperienceGroups
 from aiolosant.identity import ByTag, MatchBy, by_id, by_name, by_tag
 from aiolosant.models import ExperienceGroup
 from aiolosant.reconcile import Plan, Record
+from aiolosant.reconcile.change import shown_path
 from aiolosant.reconcile.deleting import plan_deletes
 from aiolosant.reconcile.report import check_name as check_report_name
 from aiolosant.reconcile.runs import check_application
@@ -225,10 +226,14 @@ async def resolve(groups: ExperienceGroups, text: str) -> str:
     if is_id(text):
         return text.lower()
     tree, wanted = GroupTree(await read_all(groups)), _path_text([text])
-    found = [group_id for group_id in tree.by_id if _path_text(tree.path(group_id)) == wanted]
+    found = [group_id for group_id in tree.by_id if shown_path(tree.path(group_id)) == text.strip()]  # as it is printed
+    found = found or [group_id for group_id in tree.by_id if _path_text(tree.path(group_id)) == wanted]
     if len(found) != 1:
         count = "no group" if not found else f"{len(found)} groups ({', '.join(found[:5])})"
-        raise ValueError(f"there is {count} of the path {text!r}; write it as 'Customer / Site', or give the id")
+        raise ValueError(
+            f"there is {count} of the path {text!r}; write it as 'Customer / Site', a name with a slash in double quotes, "
+            "or give the id"
+        )
     return found[0]
 
 

@@ -6,6 +6,7 @@ of the API, version 1.30.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -127,6 +128,7 @@ class Shaping(msgspec.Struct):
 
 P = TypeVar("P", bound=msgspec.Struct)
 
+_FLATTENED = re.compile(r"(\w+)\[(\d{1,4})\]\[(\w+)\]")
 _EVERYWHERE = {"_actions", "_links", "_embedded", "access_token"}
 
 
@@ -137,6 +139,7 @@ def read_parameters(shape: type[P], query: Mapping[str, str], *, strict: bool) -
         ApiProblem: A parameter has a value that it cannot have, or it is not declared and that is asked for.
     """
     fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
+    query = _unflattened(query)
     if strict and (unknown := set(query) - set(fields) - _EVERYWHERE):
         raise validation(f"Query string is not valid: undeclared {', '.join(sorted(unknown))} (the emulator is strict)")
     given = {
@@ -148,6 +151,18 @@ def read_parameters(shape: type[P], query: Mapping[str, str], *, strict: bool) -
         return msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as problem:
         raise validation(f"Query string is not valid: {problem}") from None
+
+
+def _unflattened(query: Mapping[str, str]) -> Mapping[str, str]:
+    """A query string in which `name[0][key]=text`, as Losant's own clients send arrays, is `name` with JSON."""
+    plain: dict[str, str] = {}
+    arrays: dict[str, dict[int, dict[str, str]]] = {}
+    for name, text in query.items():
+        if found := _FLATTENED.fullmatch(name):
+            arrays.setdefault(found[1], {}).setdefault(int(found[2]), {})[found[3]] = text
+        else:
+            plain[name] = text
+    return plain | {name: msgspec.json.encode(list(items.values())).decode() for name, items in arrays.items()}
 
 
 def _flag(text: str) -> bool:

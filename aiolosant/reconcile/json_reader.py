@@ -16,6 +16,8 @@ from .rows import Row, Rows
 Columns = Mapping[str, str | None]
 
 _OTHER_FORMAT = "; a document of several lines, or of a list, is read with the format json"
+_CSV = "; what looks like the columns of a CSV is read with the format csv"
+_HEADER = re.compile(rb'"?\w[^{}\[\]:]*[,;\t|]')
 UNNAMED = "unnamed "
 """What the id begins with that is made up for a group that has none."""
 _KEY = re.compile(rb'"\s*:')
@@ -30,10 +32,12 @@ def read_json_lines(file: IO[bytes], columns: Columns) -> Rows:
         place = f"line {number}"
         value, problem = _decoded(text)
         if problem:
-            is_document = number == 1 and text.strip() in (b"[", b"{")
-            yield Row(place, problem=problem + (_OTHER_FORMAT if is_document else ""))
-            if is_document:
+            other = _OTHER_FORMAT if text.strip() in (b"[", b"{") else _CSV if _HEADER.match(text) else ""
+            yield Row(place, problem=problem + other * (number == 1))
+            if other and number == 1:
                 return  # each further line would be a problem as well
+        elif isinstance(value, dict) and isinstance(value.get("items"), list) and "name" not in value:
+            yield Row(place, problem=f"expected a group, and this is a list of groups{_OTHER_FORMAT}")
         elif not isinstance(value, dict):
             hint = _OTHER_FORMAT if isinstance(value, list) else ""
             yield Row(place, problem=f"expected a JSON object, not {text[:40].decode(errors='replace').strip()}{hint}")

@@ -32,6 +32,13 @@ _FORMATS: dict[str, Format] = {
 }
 
 
+_PACKED = {
+    b"PK\x03\x04": "a workbook or a zip file, whatever its name says: save the sheet as CSV UTF-8, or unpack it",
+    b"\xd0\xcf\x11\xe0": "an old workbook, whatever its name says: save the sheet as CSV UTF-8",
+    b"\x1f\x8b": "packed by gzip: unpack it",
+}
+
+
 def read_records(
     source: Source,
     *,
@@ -99,6 +106,10 @@ def format_of(path: Path) -> Format:
 
 
 def _read(file: IO[bytes], kind: Format, options: CsvOptions) -> list[Record]:
+    start = file.peek(4) if isinstance(file, io.BufferedReader) else b""
+    for magic, what in _PACKED.items():
+        if start.startswith(magic):
+            raise PlanError.of([f"the file: it is {what}"])
     if kind == "csv":
         return _collect(read_csv(file, options))
     if unused := [name for name in ("delimiter", "levels") if getattr(options, name)]:

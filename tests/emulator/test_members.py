@@ -126,6 +126,8 @@ async def test_devices_are_asked_for_by_group_user_and_tag(emulator: Emulator, a
     assert await found(query=json.dumps({"tags": {"$tagKey": "site", "$tagValue": "fan"}})) == ["fan"]
     assert await found(query='{"$nor": []}') == []
     assert await found(tagFilter='[{"key": "site", "value": "lamp"}]') == ["lamp"]
+    flattened = {"tagFilter[0][key]": "site", "tagFilter[0][value]": "lamp"}  # as Losant's own clients send it
+    assert await found(**flattened) == ["lamp"]
     assert await found(deviceClass='["gateway"]') == []
     assert await found(queryDeleted="true") == []
     _, shown = await api("GET", f"{root}/devices/{fan}", tagsAsObject="1", attributesAsObject="1")

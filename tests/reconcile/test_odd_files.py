@@ -75,6 +75,25 @@ def test_device_tags_with_commas_come_back(key: str, value: str) -> None:
     assert fields["deviceTags"] == [{"key": key, "value": value}]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.csv", b"PK\x03\x04rest", "it is a workbook or a zip file, whatever its name says: save the sheet as CSV"),
+        ("a.csv", b"\xd0\xcf\x11\xe0rest", "it is an old workbook"),
+        ("a.jsonl", b"\x1f\x8brest", "it is packed by gzip: unpack it"),
+        ("a.jsonl", b"id,name\n1,A\n2,B\n", "read with the format csv"),
+        ("a.jsonl", b'{"items": [{"name": "a"}], "totalCount": 1}', "this is a list of groups; .* the format json"),
+    ],
+)
+def test_what_is_of_another_kind_than_its_name_says_is_told_once(
+    tmp_path: Path, name: str, content: bytes, problem: str
+) -> None:
+    """With what to do about it."""
+    with pytest.raises(PlanError, match=problem) as caught:
+        read(tmp_path, content, name)
+    assert len(caught.value.problems) == 1
+
+
 def test_a_blank_before_a_quote_is_told(tmp_path: Path) -> None:
     """CSV has no such quotes, so that they would become a part of the text."""
     with pytest.raises(PlanError, match=r'line 2: a blank stands before the quote of "eu": take it away'):
