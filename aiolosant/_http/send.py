@@ -162,9 +162,8 @@ def _explain(cause: BaseException | None, silence: Silence, token: Secret) -> Lo
         # Its repr shows the Authorization header, so it must not travel along as a cause.
         return TransportError(f"no valid HTTP answer: {_quoted(cause.message, token)}")
     if isinstance(cause, TimeoutError):
-        if silence.has_time:
-            return RequestTimeoutError(f"no answer within {silence.allowed:.3g} seconds of silence")
-        return RequestTimeoutError("no whole answer within the time of the call")
+        why = "of silence" if silence.has_time else "that the call had left for it"
+        return RequestTimeoutError(f"no answer within {silence.allowed:.3g} seconds {why}")
     if isinstance(cause, _ResponseTooLarge):
         error = ResponseFormatError(f"the answer is larger than {MAX_RESPONSE >> 20} MiB")
     elif isinstance(cause, aiohttp.ClientProxyConnectionError):

@@ -231,8 +231,8 @@ async def resolve(groups: ExperienceGroups, text: str) -> str:
     if len(found) != 1:
         count = "no group" if not found else f"{len(found)} groups ({', '.join(found[:5])})"
         raise ValueError(
-            f"there is {count} of the path {text!r}; write it as 'Customer / Site', a name with a slash in double quotes, "
-            "or give the id"
+            f"there is {count} of the path {text!r}; write it as 'Customer / Site', a name with a slash in double "
+            "quotes, or give the id"
         )
     return found[0]
 
