@@ -13,6 +13,7 @@ from aiolosant import (
     LosantClient,
     NewExperienceGroup,
     NotFoundError,
+    RequestTimeoutError,
     RetryPolicy,
     TransportError,
     by_name,
@@ -20,6 +21,7 @@ from aiolosant import (
 from aiolosant.emulator import Emulator
 
 from .conftest import client_of
+from .servers import raw_server
 from .threaded_server import ThreadedServer, threaded_server
 
 APPLICATION = "575ec8687ae143cd83dc4a97"
@@ -47,6 +49,20 @@ async def test_the_time_that_a_connection_takes_is_no_silence_of_the_server(serv
         time.sleep(1.1)  # noqa: ASYNC251 - the loop stands still
         assert {group.name for group in await asyncio.gather(*creating)} == {f"{n}" for n in range(16)}
     assert server.twice == []
+
+
+async def test_an_answer_that_flows_beyond_the_time_of_the_call_is_no_silence() -> None:
+    """What it says is that the answer was not whole by then."""
+
+    async def for_ever(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await asyncio.sleep(0.01)
+
+    async with raw_server(for_ever) as raw, client(raw.url, timeout=0.2) as losant:
+        with pytest.raises(RequestTimeoutError, match="no whole answer within the time of the call"):
+            await losant.experience_groups.get(GROUP)
 
 
 @pytest.mark.parametrize("end", ["fin", "rst"])

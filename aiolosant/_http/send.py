@@ -36,12 +36,14 @@ class Silence:
         seconds: Seconds between what it says. A response that keeps flowing is read on.
         until: When the attempt has to be over all the same, on the event loop's clock.
         allowed: For how many seconds it may be silent now.
+        heard: Whether a part of an answer has come.
         timer: Looks then whether it still is; a timer for each silence would cost more than all else here.
     """
 
     seconds: float
     until: float
     allowed: float = 0.0
+    heard: bool = False
     timer: asyncio.TimerHandle | None = None
     _ends: float = 0.0
 
@@ -140,6 +142,7 @@ async def send(
 
 async def _read(response: aiohttp.ClientResponse, scope: asyncio.Timeout, silence: Silence) -> bytes:
     chunks, size = [], 0
+    silence.heard = True
     silence.begin(scope)
     async for chunk in response.content.iter_any():
         silence.begin(scope)
@@ -162,8 +165,9 @@ def _explain(cause: BaseException | None, silence: Silence, token: Secret) -> Lo
         # Its repr shows the Authorization header, so it must not travel along as a cause.
         return TransportError(f"no valid HTTP answer: {_quoted(cause.message, token)}")
     if isinstance(cause, TimeoutError):
-        why = "of silence" if silence.has_time else "that the call had left for it"
-        return RequestTimeoutError(f"no answer within {silence.allowed:.3g} seconds {why}")
+        if silence.heard and not silence.has_time:
+            return RequestTimeoutError("no whole answer within the time of the call")
+        return RequestTimeoutError(f"no answer within {silence.allowed:.3g} seconds of silence")
     if isinstance(cause, _ResponseTooLarge):
         error = ResponseFormatError(f"the answer is larger than {MAX_RESPONSE >> 20} MiB")
     elif isinstance(cause, aiohttp.ClientProxyConnectionError):
