@@ -131,7 +131,7 @@ def test_a_quirk_that_does_not_exist_is_told() -> None:
 async def test_a_lost_answer_spoils_no_probe(emulator: Emulator, losant: LosantClient) -> None:
     """It is made once more; what it may have made is found by its mark."""
     emulator.inject_random({Fault.CUT_AFTER_WRITE: 0.1, Fault.UNAVAILABLE: 0.05, Fault.BAD_GATEWAY: 0.05}, seed=3)
-    policy = RetryPolicy(first_delay=0.001, max_delay=0.002, settle_time=0.1)
+    policy = RetryPolicy(max_attempts=15, first_delay=0.001, max_delay=0.002, settle_time=0.1)
     async with client_of(emulator, retry=policy) as client:
         await doctor.probe(client.experience_groups)
     assert emulator.groups() == []
