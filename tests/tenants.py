@@ -23,6 +23,7 @@ def tenants(count: int) -> Iterator[NewExperienceGroup]:
 async def there(emulator: Emulator) -> Counter[str]:
     """How often each name is on the server, once late writes have landed."""
     emulator.inject_random({})
-    await asyncio.sleep(emulator.lateness)
+    while emulator.late_writes:
+        await asyncio.sleep(0.001)
     async with client_of(emulator) as observer:
         return Counter([group.name async for group in observer.experience_groups.list(per_page=1000)])

@@ -36,7 +36,7 @@ async def test_under_faults_each_group_is_there_once(emulator: Emulator, unique_
     """With an identity, a quarter of faulty requests loses none and makes none twice."""
     emulator.inject_random(FAULTS, seed=1)
     emulator.lateness = 0.03
-    policy = RetryPolicy(max_attempts=10, first_delay=0.01, max_delay=0.05, settle_time=0.05)
+    policy = RetryPolicy(max_attempts=10, first_delay=0.01, max_delay=0.05, settle_time=0.5)
     async with client_of(emulator, retry=policy) as losant:
         report = await losant.experience_groups.create_many(tenants(300), unique_by=unique_by).report()
     names = await there(emulator)

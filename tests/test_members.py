@@ -322,7 +322,7 @@ async def test_what_contradicts_an_earlier_call_and_comes_to_nothing_undoes_noth
 async def test_a_write_that_was_left_on_the_wire_is_waited_for(emulator: Emulator, group: str) -> None:
     """Whoever removes what a cancelled call was about to add removes it, however late that lands."""
     emulator.lateness = 0.05
-    async with client_of(emulator, retry=QUICK) as losant:
+    async with client_of(emulator, retry=RetryPolicy(first_delay=0.01, settle_time=0.5)) as losant:
         groups = losant.experience_groups
         emulator.inject(Fault.LATE_WRITE, method="PATCH")
         adding = asyncio.create_task(groups.add_members(group, experience_user_ids=[user(1)]))

@@ -120,7 +120,7 @@ async def test_creates_are_exactly_once_under_faults(emulator: Emulator, by: Mat
     ]
     emulator.lateness = 0.05
     faults = [Fault.CUT_AFTER_WRITE, Fault.BAD_GATEWAY, Fault.LATE_WRITE, Fault.CUT_BEFORE_WRITE, Fault.BROKEN_BODY]
-    async with client_of(emulator, retry=RetryPolicy(max_attempts=20, first_delay=0.01, settle_time=0.1)) as losant:
+    async with client_of(emulator, retry=RetryPolicy(max_attempts=20, first_delay=0.01, settle_time=0.5)) as losant:
         plan = await make_plan(losant, records, by)
         emulator.inject_random(dict.fromkeys(faults, 0.06), seed=3)
         outcomes = await carry_out(losant, plan, concurrency=16)
