@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from aiolosant import (
@@ -21,11 +24,12 @@ from aiolosant import (
 from aiolosant.emulator import Emulator
 
 from .conftest import client_of
-from .servers import raw_server
+from .servers import answer, raw_server
 from .threaded_server import ThreadedServer, threaded_server
 
 APPLICATION = "575ec8687ae143cd83dc4a97"
 GROUP = "575ed78e7ae143cd83dc4aab"
+BODY = b'{"id": "%s", "name": "a"}' % GROUP.encode()
 INTERNAL_ERROR = b"\x15\x03\x03\x00\x02\x02\x50"  # a TLS alert
 
 
@@ -139,3 +143,84 @@ async def test_whoever_waits_for_a_parallel_scan_that_is_closed_goes_on(
         await asyncio.sleep(0.001)
     await walk.aclose()
     assert await reading < 60
+
+
+async def test_a_shorter_promise_cuts_no_request_that_is_under_way() -> None:
+    """The connections of before are closed when the last of their requests has ended."""
+    gate = asyncio.Event()
+
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await gate.wait()
+        await answer("HTTP/1.1 200 OK", BODY)(reader, writer)
+
+    short = answer("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2", BODY)
+    async with raw_server(wait, short) as server, client(server.url, retry=RetryPolicy(max_attempts=1)) as losant:
+        slow = asyncio.create_task(losant.experience_groups.get(GROUP))
+        while not server.requests:
+            await asyncio.sleep(0)
+        await losant.experience_groups.get(GROUP)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        gate.set()
+        assert (await slow).id == GROUP
+
+
+async def test_a_connection_that_is_used_no_more_is_closed_while_the_client_lives_on() -> None:
+    """A service that runs for months keeps none of those that a shorter promise has replaced."""
+    ended = asyncio.Event()
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await answer("HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2", BODY)(reader, writer)
+        assert await reader.read() == b""
+        ended.set()
+        raise ConnectionError
+
+    async with raw_server(answer_once) as server, client(server.url) as losant:
+        await losant.experience_groups.get(GROUP)
+        await ended.wait()
+
+
+@pytest.mark.parametrize(("promised", "kept"), [(5, 4.0), (1, 0.5)])
+async def test_a_connection_is_kept_for_a_little_less_than_the_server_says(
+    server: ThreadedServer, monkeypatch: pytest.MonkeyPatch, promised: int, kept: float
+) -> None:
+    """What it says took time to arrive: a second less, or half of it where that is less."""
+    times: list[float | None] = []
+
+    class Connector(aiohttp.TCPConnector):
+        def __init__(self, **options: Any) -> None:
+            times.append(options.get("keepalive_timeout"))
+            super().__init__(**options)
+
+    monkeypatch.setattr(aiohttp, "TCPConnector", Connector)
+    server.headers = f"Keep-Alive: timeout={promised}\r\n"
+    async with client(server.url) as losant:
+        for _ in range(2):
+            await losant.experience_groups.get(GROUP)
+    assert times[1:] == [kept]
+
+
+async def test_a_callers_session_need_not_be_of_tcp(tmp_path: Path) -> None:
+    """Such as one of a Unix socket; that nobody listens there is an error of ours."""
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(tmp_path / "nobody"))) as session:
+        once = RetryPolicy(max_attempts=1)
+        losant = LosantClient(
+            "t", application_id=APPLICATION, base_url="http://127.0.0.1:1", session=session, retry=once
+        )
+        async with losant:
+            with pytest.raises(TransportError, match="no answer"):
+                await losant.experience_groups.get(GROUP)
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_closing_at_any_moment_of_a_create_leaves_no_session_open(emulator: Emulator, steps: int) -> None:
+    """It is made, or the caller is told that the client is closed."""
+    losant = client_of(emulator)
+    creating = asyncio.create_task(losant.experience_groups.create(NewExperienceGroup("a")))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    await losant.close()
+    (ended,) = await asyncio.gather(creating, return_exceptions=True)
+    assert isinstance(ended, ConfigurationError) == (not emulator.groups())
+    del losant, creating, ended
+    gc.collect()  # a session that was left open would complain

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
 import pytest
 
 from aiolosant import (
+    BadRequestError,
     DuplicateGroupError,
     ExperienceGroup,
     LosantClient,
@@ -277,3 +279,61 @@ async def test_an_answer_that_fails_after_a_lost_one_is_not_taken_for_made(emula
             await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True)
     assert "may have been done or not" in str(caught.value)
     assert "it was made" not in str(caught.value)
+
+
+async def test_a_contested_create_that_was_refused_looks_before_it_is_sent_again(emulator: Emulator) -> None:
+    """While it waited out the pause that the server asked for, somebody else has created the group: it is theirs."""
+    emulator.retry_after = 1
+    emulator.inject(Fault.TOO_MANY_REQUESTS, method="POST")
+    async with client_of(emulator, retry=QUICK) as losant:
+        batch = losant.experience_groups.create_many([tagged(1)], unique_by=TAG, contested=True)
+        creating = asyncio.create_task(batch.report())
+        while emulator.requests[1:] == [] or emulator.requests[1].status != 429:
+            await asyncio.sleep(0.001)
+        emulator.create_groups([tagged(1).to_dict()])
+        report = await creating
+    assert (report.created, report.existing) == (0, 1)
+    assert len(emulator.groups()) == 1
+    assert [request.method for request in emulator.requests].count("POST") == 1
+
+
+async def test_a_contested_create_that_the_server_refuses_fails_with_its_words(emulator: Emulator) -> None:
+    """Nothing was made, and nothing is looked for."""
+
+    def refuse(request: RequestRecord) -> None:
+        if request.method == "POST":
+            raise ValueError("not in this house")
+
+    emulator.before_request = refuse
+    async with client_of(emulator, retry=QUICK) as losant:
+        with pytest.raises(BadRequestError, match="not in this house"):
+            await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True)
+    assert [request.method for request in emulator.requests] == ["GET", "POST"]
+
+
+async def test_one_old_group_is_no_twin(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is said of it in the log, and it is not waited for."""
+    old = {"id": "a" * 24, "creationDate": "2020-01-01T00:00:00.000Z"}
+    emulator.create_groups([tagged(1).to_dict() | old], keep_ids=True)
+    async with client_of(emulator, retry=QUICK) as losant:
+        await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True)
+    assert len(emulator.requests) == 1
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+async def test_a_group_that_only_just_seems_old_enough_is_looked_at_again(emulator: Emulator) -> None:
+    """The clock that dates responses and the one that dates groups may be two seconds apart."""
+    date = datetime.now(UTC) - timedelta(seconds=QUICK.settle_time + 2)
+    emulator.create_groups(
+        [{"id": "b" * 24, **tagged(1).to_dict(), "creationDate": date.isoformat(timespec="milliseconds")[:-6] + "Z"}],
+        keep_ids=True,
+    )
+
+    def reveal(_request: RequestRecord) -> None:
+        if len(emulator.requests) == 2:
+            emulator.create_groups([{"id": "a" * 24, **tagged(1).to_dict()}], keep_ids=True)
+
+    emulator.before_request = reveal
+    async with client_of(emulator, retry=QUICK) as losant:
+        group = await losant.experience_groups.create(tagged(1), unique_by=TAG, contested=True)
+    assert group.id == "a" * 24

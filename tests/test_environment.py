@@ -134,3 +134,30 @@ async def test_the_settle_time_is_read_from_the_environment(
     async with LosantClient.from_env(**options) as losant:
         with pytest.raises(ConfigurationError, match=f"settle_time, which is {wanted:g}"):
             await losant.experience_groups.add_tags("f" * 24, {"a": "1"})
+
+
+@pytest.mark.parametrize("whose", ["own", "the caller's"])
+async def test_a_proxy_that_is_not_asked_for_is_not_looked_at(
+    monkeypatch: pytest.MonkeyPatch, emulator: Emulator, whose: str
+) -> None:
+    """Without `trust_env`, and in a session of the caller's, be it what it may."""
+    monkeypatch.setenv("http_proxy", "nonsense")
+    monkeypatch.setenv("no_proxy", "")
+    async with aiohttp.ClientSession() as session:
+        options: dict[str, Any] = {"trust_env": False} if whose == "own" else {"session": session}
+        async with client_of(emulator, **options) as losant:
+            assert await losant.experience_groups.list().count() == 0
+
+
+async def test_a_proxy_that_quotes_its_password_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither as it is nor as the header that held it; the rest of its words are told."""
+    words = b'{"type": "No", "message": "not with pass-word or Basic bWU6cGFzcy13b3Jk, dear me"}'
+    async with raw_server(answer("HTTP/1.1 403 No", words)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.replace("http://", "http://me:pass-word@"))
+        monkeypatch.setenv("no_proxy", "")
+        once = RetryPolicy(max_attempts=1)
+        losant = LosantClient("t", application_id=APPLICATION, base_url="http://127.0.0.1:1", retry=once)
+        async with losant:
+            with pytest.raises(Exception, match=r"not with \*\*\* or Basic \*\*\*, dear me") as caught:
+                await losant.experience_groups.get(GROUP)
+    assert "pass-word" not in repr((caught.value, caught.value.__cause__))

@@ -9,7 +9,7 @@ import pytest
 from aiolosant import DeviceTag, ExperienceGroup, PlanError, UnsafePlanError, by_id, by_name, by_tag
 from aiolosant.identity import MatchBy
 from aiolosant.models import FrozenDict
-from aiolosant.reconcile import Difference, Plan, compare
+from aiolosant.reconcile import Difference, Plan, PlanWarning, compare
 from aiolosant.reconcile.codec import to_record
 
 TAG = "key"
@@ -245,3 +245,22 @@ def test_a_plan_that_is_not_what_was_saved_is_refused(tmp_path: Path, spoil: Any
     path.write_text("nothing")
     with pytest.raises(PlanError, match="this is no plan"):
         Plan.load(path)
+
+
+def test_a_create_at_the_root_for_want_of_a_parent_is_warned_of_where_it_is_one() -> None:
+    """Not under a group, where a record without a parent belongs, nor where the live group is at the root itself."""
+    groups = [live(1, "A"), live(2, "B", 1), live(3, "C", 2), live(4, "New", 3)]
+    (warning,) = compared([{"name": "New"}], groups, by_name()).warnings
+    assert "would be created at the root" in warning.message
+    assert compared([{"name": "New"}], groups, by_name(), under=hex_id(2)).warnings == ()
+    (warning,) = compared([{"name": "Acme", "groupTags": {TAG: "1"}}], [live(1, "Acme")]).warnings
+    assert "at the root" not in warning.message
+
+
+def test_a_warning_of_several_records_has_the_place_of_the_first() -> None:
+    """So that it is found; what is about no record is told without a place."""
+    records = [{"id": hex_id(n), "name": f"New {n}"} for n in (1, 2)]
+    (warning,) = compared(records, [live(1, "A"), live(2, "B")], by_name()).warnings
+    assert (warning.place, warning.group_ids) == ("line 1", (hex_id(1), hex_id(2)))
+    assert str(warning).startswith("line 1: 2 records carry the ids of live groups")
+    assert str(PlanWarning("undo", "it is left")) == "it is left"

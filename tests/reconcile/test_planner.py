@@ -332,3 +332,31 @@ def test_by_id_a_second_plan_is_empty_or_there_is_no_first(data: st.DataObject, 
         return
     again = compared(records, carried_out(plan, groups), by_id(), prune=prune)
     assert again.changes == ()
+
+
+def test_under_a_group_a_record_of_elsewhere_is_a_problem() -> None:
+    """Known by its id or its tag, it would be made twice; and the id of the group as the parent says what none says."""
+    groups = [live(1, "A", tag="1"), live(0xB, "B", 1, tag="2"), live(4, "Elsewhere", tag="4")]
+    (named,) = (to_record({"id": hex_id(4), "name": "Elsewhere"}, "line 1"),)
+    with pytest.raises(PlanError, match=r"is the live group 0+4, which is not below 0+b"):
+        compare([named], groups, match_by=by_id(), under=hex_id(0xB))
+    tagged = to_record({"name": "Elsewhere", "groupTags": {TAG: "4"}}, "line 1")
+    with pytest.raises(PlanError, match=r"is a live group that is not below 0+b: the tag key=4"):
+        compare([tagged], groups, match_by=by_tag(TAG), under=hex_id(0xB))
+    new = to_record({"name": "New", "parentId": hex_id(0xB).upper()}, "line 1")
+    assert list(compare([new], groups, match_by=by_name(), under=hex_id(0xB)).diff()) == ["+ A / B / New"]
+
+
+def test_two_of_one_name_below_a_new_group_are_told_by_its_place() -> None:
+    """It has no id yet."""
+    records = [{"id": "p", "name": "P"}, {"name": "A", "parentId": "p"}, {"name": "A", "parentId": "p"}]
+    with pytest.raises(PlanError) as caught:
+        compared(records, [], by_name())
+    assert caught.value.problems == ("line 3: 'A' is the same group as line 2: the name 'A' under line 1",)
+
+
+def test_a_parent_that_the_server_writes_in_upper_case_is_no_move() -> None:
+    """Also where the record leaves it alone."""
+    loud = attrs.evolve(live(0xB, "B", 0xA, tag="b"), parent_id=hex_id(0xA).upper())
+    record = to_record({"name": "B", "groupTags": {TAG: "b"}}, "line 1")
+    assert list(compare([record], [live(0xA, "A"), loud], match_by=by_tag(TAG)).diff()) == []

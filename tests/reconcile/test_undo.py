@@ -3,12 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiolosant import LosantClient, LosantError, PlanError, RetryPolicy, by_name, by_tag, reconcile
+from aiolosant import LosantClient, LosantError, PlanError, RetryPolicy, by_id, by_name, by_tag, reconcile
 from aiolosant.emulator import Emulator, Fault, RequestRecord
 from aiolosant.reconcile import read_records
 
@@ -201,3 +202,96 @@ async def test_a_kept_plan_does_what_was_approved_less_what_others_changed(
     assert stale == ["G1", "G2"]
     assert {outcome.status for outcome in outcomes if outcome.change.action == "delete"} == {"skipped"}
     assert len(emulator.groups()) == 70
+
+
+async def test_a_changed_group_that_others_have_deleted_stays_deleted_and_is_told(
+    emulator: Emulator, losant: LosantClient, tmp_path: Path
+) -> None:
+    """It was theirs to delete; all else is undone."""
+    ids = emulator.create_groups([{"id": "a", "name": "A"}, {"id": "b", "name": "B"}])
+    records = [{"name": name, "description": "new"} for name in "AB"]
+    await carry_out(losant, await make_plan(losant, records, by_name()), journal=tmp_path)
+    emulator.delete_group(ids["a"])
+    (left,) = await undo(losant, tmp_path)
+    assert ids["a"] in left
+    assert "somebody has deleted it since" in left
+    assert [(group["name"], group.get("description") or "") for group in emulator.groups()] == [("B", "")]
+
+
+async def test_a_moved_group_that_others_have_moved_on_stays_there_and_is_told(
+    emulator: Emulator, losant: LosantClient, tmp_path: Path
+) -> None:
+    """Its other fields get their old values back."""
+    ids = emulator.create_groups(
+        [{"id": name, "name": name, "groupTags": {TAG: name}} for name in "abc"]
+        + [{"id": "x", "name": "X", "parentId": "a", "groupTags": {TAG: "x"}}]
+    )
+    records = [{"name": "b", "id": "b", "groupTags": {TAG: "b"}}]
+    records.append({"name": "X", "parentId": "b", "description": "new", "groupTags": {TAG: "x"}})
+    await carry_out(losant, await make_plan(losant, records, by_tag(TAG)), journal=tmp_path)
+    emulator.update_group(ids["x"], {"parentId": ids["c"]})
+    (left,) = await undo(losant, tmp_path)
+    assert "somebody has moved it since" in left
+    (moved,) = (group for group in emulator.groups() if group["name"] == "X")
+    assert (moved["parentId"], moved.get("description") or "") == (ids["c"], "")
+
+
+async def test_a_new_group_that_others_have_changed_is_not_deleted_and_is_told(
+    emulator: Emulator, losant: LosantClient, tmp_path: Path
+) -> None:
+    """It is in use; one that nobody has touched goes."""
+    await carry_out(losant, await make_plan(losant, [{"name": "A"}, {"name": "B"}], by_name()), journal=tmp_path)
+    made = {group["name"]: group["id"] for group in emulator.groups()}
+    emulator.update_group(made["A"], {"deviceIds": ["d" * 24]})
+    (left,) = await undo(losant, tmp_path)
+    assert "it was made, and somebody has changed its deviceIds since" in left
+    assert [group["id"] for group in emulator.groups()] == [made["A"]]
+
+
+async def test_a_moved_group_whose_old_parent_others_have_deleted_stays_and_is_told(
+    emulator: Emulator, losant: LosantClient, tmp_path: Path
+) -> None:
+    """There is nothing to go back to."""
+    ids = emulator.create_groups(
+        [{"id": name, "name": name, "groupTags": {TAG: name}} for name in "ab"]
+        + [{"id": "x", "name": "X", "parentId": "a", "groupTags": {TAG: "x"}}]
+    )
+    records = [{"name": "b", "id": "b", "groupTags": {TAG: "b"}}]
+    records.append({"name": "X", "parentId": "b", "groupTags": {TAG: "x"}})
+    await carry_out(losant, await make_plan(losant, records, by_tag(TAG)), journal=tmp_path)
+    emulator.delete_group(ids["a"])
+    before = whole(emulator)
+    (left,) = await undo(losant, tmp_path)
+    assert f"({ids['a']}) is gone, so that it cannot go back there" in left
+    assert whole(emulator) == before
+
+
+async def test_an_undo_that_broke_off_goes_on_below_the_groups_that_are_back(
+    emulator: Emulator, losant: LosantClient, tmp_path: Path
+) -> None:
+    """The deleted group has come back under a new id, and its children go below that."""
+    ids = emulator.create_groups(
+        [{"id": "p", "name": "P"}, {"id": "c", "name": "C", "parentId": "p"}, {"id": "k", "name": "K"}]
+    )
+    there = whole(emulator)
+    records: list[dict[str, Any]] = [{"id": ids["k"], "name": "K"}, {"id": ids["c"], "name": "C", "parentId": None}]
+    await carry_out(losant, await make_plan(losant, records, by_id(), prune=True), journal=tmp_path)
+    assert sorted(group["name"] for group in emulator.groups()) == ["C", "K"]
+    (back,) = emulator.create_groups([{"name": "P"}]).values()  # as the undo does before it breaks off
+    assert await undo(losant, tmp_path) == []
+    assert whole(emulator) == there
+    assert {group["parentId"] for group in emulator.groups() if group["name"] == "C"} == {back}
+
+
+async def test_a_query_that_was_not_there_is_taken_away_again(
+    emulator: Emulator, losant: LosantClient, tmp_path: Path
+) -> None:
+    """By a null; a description that was not there, for which the API has none, by an empty text."""
+    emulator.create_groups([{"name": "A"}])
+    records = [{"name": "A", "description": "new", "deviceQueryJson": '{"deviceTags": {}}'}]
+    await carry_out(losant, await make_plan(losant, records, by_name()), journal=tmp_path)
+    assert emulator.groups()[0]["deviceQueryJson"]
+    plan = await reconcile.undo(losant.experience_groups, tmp_path)
+    assert [dict(change.fields) for change in plan.changes] == [{"description": "", "device_query_json": None}]
+    assert await undo(losant, tmp_path) == []
+    assert not emulator.groups()[0].get("deviceQueryJson")
