@@ -41,8 +41,8 @@ async def test_that_nothing_ends_is_told_with_how_long(capsys: Captured) -> None
 @pytest.mark.parametrize(
     ("outage", "paused_for", "told"),
     [
-        (33.4, 5.0, "out of reach: for 33 seconds no request has come through"),
-        (0.0, 5.2, "the server asks to wait for 5 more"),
+        (33.4, 5.0, "out of reach or refusing all: for 33 seconds no request has come through"),
+        (0.0, 5.2, "the server asks to wait for 5 seconds more"),
         (0.0, 0.0, "waiting for an answer or a turn"),
     ],
 )

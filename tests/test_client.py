@@ -1,6 +1,7 @@
 """The client: its arguments, and who closes what."""
 
 import asyncio
+import inspect
 import threading
 import traceback
 import warnings
@@ -10,6 +11,7 @@ import aiohttp
 import pytest
 
 from aiolosant import ConfigurationError, LosantClient, NewExperienceGroup, RetryPolicy, TransportError
+from aiolosant.client import ClientOptions
 from aiolosant.emulator import Emulator
 
 from .conftest import client_of
@@ -104,6 +106,12 @@ async def test_the_environment_makes_a_client(emulator: Emulator, monkeypatch: p
     async with LosantClient.from_env(application_id=emulator.application_id) as losant:
         assert await losant.experience_groups.list().count() == 0
     assert repr(LosantClient.from_env()) == f"<LosantClient {emulator.url} application_id={APPLICATION}>"
+
+
+def test_the_environment_takes_what_the_constructor_takes() -> None:
+    """As a type checker sees it."""
+    taken = inspect.signature(LosantClient).parameters
+    assert set(ClientOptions.__annotations__) == set(taken)
 
 
 async def test_a_closed_client_says_so(emulator: Emulator) -> None:

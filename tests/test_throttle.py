@@ -334,3 +334,20 @@ def test_a_run_of_bad_luck_among_many_cuts_nothing() -> None:
             pace.start(1)
             pace.end(1, 1, refused=True, waiting=True)
         assert (pace.rate < math.inf) is is_cut
+
+
+async def test_a_turn_that_was_not_used_is_the_next_ones() -> None:
+    """Nothing was sent, so that nobody has to wait for it; be it given back, or granted to one who has just left."""
+    throttle = Throttle(1, max_rate=0.001)  # a request in a thousand seconds
+    for _ in range(5):
+        async with slot(throttle) as given:
+            given.sent = False
+    with pytest.raises(ValueError, match="stale"):
+        async with slot(throttle) as given:
+            given.sent = False
+            raise ValueError("stale")
+    async with slot(throttle):
+        leaving = asyncio.create_task(throttle.start(urgent=False, background=False))
+        await asyncio.sleep(0)
+        leaving.cancel()
+    assert throttle.in_flight == 0

@@ -110,7 +110,7 @@ class Lookups(Generic[K, V]):
         return answer.result().value
 
     async def renew(self, key: K) -> V:
-        """Return what the query that is under way finds for a key that is held, or a new one for all that are held.
+        """Return what the query that is under way finds for a key that is held, or a new one, with others that are.
 
         Raises:
             LosantError: The query failed, for all that shared it.
@@ -197,7 +197,10 @@ class Lookups(Generic[K, V]):
 
     def _fill_stock(self) -> None:
         # Fewer than a query holds may be joined by others.
-        while len(self._expected) >= MOST_KEYS and len(self._answers) - len(self._held) < self._stock:
+        while len(self._expected) >= MOST_KEYS:
+            held = sum(key in self._answers for key in self._held)  # whose answers are spoken for
+            if len(self._answers) - held >= self._stock:
+                return
             self._start_query()
 
     def _fail(self, due: dict[K, asyncio.Future[_Answer[V]]], error: Exception) -> None:

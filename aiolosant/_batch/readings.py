@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import attrs
 
@@ -13,6 +13,8 @@ from .._http.endpoint import GroupsEndpoint
 from ..models import ExperienceGroup
 from .lookup import GATHER, GATHER_SETTLING, Lookups
 from .workers import Permit
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -22,7 +24,8 @@ class Reading:
     Attributes:
         group_id: Its id in lower case.
         group: The group; None if it is not there.
-        time: When it was answered, on the event loop's clock: the question may have waited for its turn.
+        time: When it was answered, on the event loop's clock: the question may have waited for its turn. Of two answers
+            that it takes, when the first of them came.
         children: The ids of those right below it, in lower case; none if they were not asked for.
     """
 
@@ -44,17 +47,28 @@ class Readings:
         self._throttle = endpoint.transport.throttle
 
         async def read(group_ids: Sequence[str]) -> dict[str, Reading]:
-            children: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
-            if with_children:
-                for child in await endpoint.find_all({"parentId": {"$in": list(group_ids)}}):
-                    children[(child.parent_id or "").lower()].add(child.id.lower())
-            time = asyncio.get_running_loop().time()
-            found = await endpoint.find_by_ids(group_ids)
-            if not with_children:
-                time = asyncio.get_running_loop().time()
-            return {one: Reading(one, group, time, frozenset(children[one])) for one, group in found.items()}
+            found, time = await _timed(endpoint.find_by_ids(group_ids))
+            return {group_id: Reading(group_id, group, time) for group_id, group in found.items()}
 
-        self._lookups: Lookups[str, Reading] = Lookups(read, endpoint.transport, gather=GATHER)
+        async def read_with_children(group_ids: Sequence[str]) -> dict[str, Reading]:
+            # Side by side, since one would be old by the time that the other is answered.
+            below = _timed(endpoint.find_all({"parentId": {"$in": list(group_ids)}}))
+            readings, found = await asyncio.gather(read(group_ids), below, return_exceptions=True)
+            if isinstance(readings, BaseException):
+                raise readings
+            if isinstance(found, BaseException):
+                raise found
+            children, time = found
+            by_parent: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
+            for child in children:
+                by_parent[(child.parent_id or "").lower()].add(child.id.lower())
+            return {
+                one: attrs.evolve(reading, time=min(time, reading.time), children=frozenset(by_parent[one]))
+                for one, reading in readings.items()
+            }
+
+        how = read_with_children if with_children else read
+        self._lookups: Lookups[str, Reading] = Lookups(how, endpoint.transport, gather=GATHER)
 
     def expect(self, group_id: str) -> None:
         """Say that a group will be read."""
@@ -73,7 +87,7 @@ class Readings:
         return await self._lookups.find_anew(group_id.lower(), gather=GATHER_SETTLING)
 
     async def renew(self, reading: Reading) -> Reading:
-        """Return a group that is held as it is read now, in a query that all share that are held."""
+        """Return a group that is held as it is read now, in a query that others share that are held."""
         return await self._lookups.renew(reading.group_id)
 
     def newer(self, reading: Reading) -> Reading | None:
@@ -95,6 +109,11 @@ class Readings:
     def close(self) -> None:
         """Read nothing more."""
         self._lookups.close()
+
+
+async def _timed(answer: Awaitable[T]) -> tuple[T, float]:
+    """Return an answer, and when it came."""
+    return await answer, asyncio.get_running_loop().time()
 
 
 class Premise:
@@ -131,7 +150,7 @@ class Premise:
         if self._readings.is_news(self._reading):
             return True
         newer = self._readings.newer(self._reading)
-        if newer is None:
+        if newer is None or not self._readings.is_news(newer):
             return False
         self._rest_on(newer)
         return True

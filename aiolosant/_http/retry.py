@@ -14,7 +14,7 @@ from .response import Proof, Response
 
 # After a pause that the server asked for, requests come back spread over this many seconds.
 _SPREAD = 0.25
-_FOR_EVER = 1e9  # seconds
+_FOR_EVER = 1e9  # seconds; a longer Retry-After is read as this
 # Seconds to wait after a refusal that does not say how long: the pace is the throttle's to find.
 _LONGEST_AFTER_REFUSAL = 2.0
 

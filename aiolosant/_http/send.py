@@ -60,7 +60,7 @@ class Silence:
 
     @property
     def has_time(self) -> bool:
-        """Whether the attempt may still begin."""
+        """Whether the attempt has time left."""
         return asyncio.get_running_loop().time() < self.until
 
     def _look(self, scope: asyncio.Timeout) -> None:
@@ -239,7 +239,7 @@ class _MarkedBody(aiohttp.Payload):
         if transport is not None and transport.is_closing():
             raise ConnectionResetError("the connection was closed before anything was sent")
         if self._scope.expired() or not self._silence.has_time:
-            raise ConnectionResetError("the time was up before anything was sent")
+            raise TimeoutError  # nothing was sent
         self._silence.begin(self._scope)  # what the connection took was not the server's silence
         self.started = True
         await writer.write(self._value)

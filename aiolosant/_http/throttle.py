@@ -64,7 +64,8 @@ class Throttle:
         If twenty requests take longer at the server's pace, so long, since otherwise it would get mostly readings; but
         half a minute at most, since what is changed or deleted goes by it.
         """
-        return min(MOST_NEWS, max(_NEWS, _NEWS_IN_REQUESTS * self._pace.seconds_a_request))
+        apart = self._pace.seconds_a_request  # at the least twice that, or what was read could never be acted upon
+        return min(max(MOST_NEWS, 2 * apart), max(_NEWS, _NEWS_IN_REQUESTS * apart))
 
     @contextlib.contextmanager
     def backing_off(self) -> Iterator[None]:
@@ -146,7 +147,7 @@ class Throttle:
         except asyncio.CancelledError:
             # The slot may have been granted just before the cancellation.
             if not waiter.cancelled() and waiter.exception() is None:
-                self.end(waiter.result(), waited=True, refused=None)
+                self.give_back()
             else:
                 queue.pop(waiter, None)
             raise

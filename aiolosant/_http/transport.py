@@ -169,7 +169,7 @@ class Transport:
                 _, left = await asyncio.wait(tuple(self._finishing), timeout=max(self._finishing.values()))
                 if left:
                     logger.warning("closed before %d creates were decided: each may leave a second group", len(left))
-        finally:  # whoever cancels this does not wait for them, and leaves nothing open either
+        finally:  # a cancellation ends that wait; they are broken off, and nothing is left open
             self._closed.set()
             self._connections.refuse()
             self._auth.close()
@@ -299,18 +299,18 @@ class Transport:
     ) -> tuple[Response[T] | None, Secret | None]:
         clock, asked = asyncio.get_running_loop().time, asyncio.get_running_loop().time()
         async with self.throttle.slot(deadline, urgent=urgent, background=self.background) as slot:
-            began = clock()
+            began, slot.sent = clock(), False
             if request.method not in READS:
                 await self._connections.look()
-            token, slot.sent = self._auth.known, False
+            token = self._auth.known
             if token is None or (request.is_news is not None and not request.is_news()):
                 return None, None
-            slot.sent = True
             lease = self._connections.lend(is_create=not request.idempotent)
             try:
                 if deadline.at <= clock():
                     raise deadline.error(self.throttle.waited_for)
                 in_doubt_before = sent.in_doubt
+                slot.sent = True
                 sent.attempts += 1
                 self.observer.attempts += 1
                 # Assume the worst until the attempt has ended: if it is cancelled, nobody corrects this.

@@ -12,7 +12,7 @@ from .paginator import PageIterator, list_error
 Items = tuple[dict[str, Any], ...]
 
 # From so many items on, a page that has been there before cannot be one whose items were pushed on by new ones; nor can
-# a second one, however small.
+# one that follows such a page, however small.
 _TOO_MANY_FOR_CHANCE = 10
 _MOST_TRIES = 3
 
@@ -133,7 +133,7 @@ class _Seen:
     def __init__(self, path: str | None) -> None:
         self._path = path
         self._pages: dict[int, str] = {}  # by what they had, as hashes
-        self._by_chance: str | None = None
+        self._by_chance: str | None = None  # the last page, if it may have been pushed on
 
     def check(self, items: Items, name: str, *, is_named: bool) -> None:
         """Raise an error for a page of the same items as another one.
@@ -147,6 +147,7 @@ class _Seen:
             return
         before = self._pages.setdefault(hash(repr(items)), name)
         if before == name:
+            self._by_chance = None
             return
         if is_named and len(items) < _TOO_MANY_FOR_CHANCE and self._by_chance in (None, name):
             self._by_chance = name
@@ -183,7 +184,7 @@ class _OffsetPages(PageIterator[dict[str, Any]]):
 
     def _page(self, response: ListResponse) -> Page[dict[str, Any]]:
         items, total = tuple(response.items), response.total_count
-        self._seen.check(items, f"what is behind {self._offset}", is_named=response.offset is not None)
+        self._seen.check(items, f"offset {self._offset}", is_named=response.offset is not None)
         limit = max(1, response.limit or self._per_page, len(items))
         page = Page(items, self._offset // limit, limit, total)
         self._offset += len(items)

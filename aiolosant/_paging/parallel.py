@@ -55,6 +55,8 @@ class ParallelPages(PageIterator[T]):
                 self._begin(self._waiting.pop(), self._pages)
             pages, got = await self._pages.get()
             self._untaken -= 1
+            if self._closed:
+                raise StopAsyncIteration
             if isinstance(got, Exception):
                 self._waiting.append(pages)
                 raise got
@@ -68,13 +70,13 @@ class ParallelPages(PageIterator[T]):
     def _begin(self, pages: KeysetPages[T], queue: asyncio.Queue[Any]) -> None:
         self._untaken += 1
         task = self._start_task(_read_one(pages, queue))
-        self._reading.add(task)
+        reading = self._reading  # and not the walk, which is to be collected when it is dropped
+        reading.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
-            self._reading.discard(task)
+            reading.discard(task)
             if task.cancelled():  # whoever waits for a page is told, be it by `aclose` or by one who cancels all tasks
-                lost = None if self._closed else TransportError("the reading of a range was cancelled")
-                queue.put_nowait((pages, lost))
+                queue.put_nowait((pages, TransportError("the reading of a range was cancelled")))
 
         task.add_done_callback(ended)
 

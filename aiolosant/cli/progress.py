@@ -49,7 +49,7 @@ class Ticker:
     Args:
         doing: What is done, such as `applied`.
         total: Of how many.
-        throttle: What knows how the server is; None for what is not asked of one.
+        throttle: What knows how the server is; None if no server is asked.
         every: Seconds between lines.
 
     Attributes:
@@ -85,7 +85,7 @@ class Ticker:
 
     def _waits_for(self) -> str:
         if self._throttle is not None and (outage := self._throttle.outage):
-            return f"out of reach: for {outage:,.0f} seconds no request has come through"
+            return f"out of reach or refusing all: for {outage:,.0f} seconds no request has come through"
         if self._throttle is not None and (pause := self._throttle.paused_for):
-            return f"the server asks to wait for {pause:,.0f} more"
+            return f"the server asks to wait for {pause:,.0f} seconds more"
         return "waiting for an answer or a turn"

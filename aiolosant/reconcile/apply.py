@@ -305,8 +305,14 @@ class _ApplyJob:
         return None, True
 
     def _checked_for_delete(self, change: Change, reading: Reading) -> ExperienceGroup | None:
-        """Refuse to delete a group below which somebody has put others since, too: they would move up unseen."""
+        """Return the group of a delete as it was read; None if it was deleted.
+
+        Raises:
+            _StaleError: It was changed, or somebody has put others below it since: they would move up unseen.
+        """
         now = _checked_unchanged(change, {}, reading)
+        if now is None:
+            return None
         if more := reading.children - {one.lower() for one in change.orphans} - self._own:
             raise _StaleError(
                 f"somebody has put {len(more)} groups below it since the plan was made: {', '.join(more)}"

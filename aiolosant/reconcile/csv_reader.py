@@ -72,7 +72,11 @@ def _read_rows(file: IO[bytes], options: CsvOptions) -> Rows:
             return
         if cells is None:
             return
-        if any(cell.strip() for cell in cells):
+        quoted = next((cell for cell in cells if _BLANK_AND_QUOTE.match(cell)), "")
+        # A text that begins so, and is quoted as it should be, has its quotes twice in the line.
+        if quoted and (f"{delimiter}{quoted}" in lines.last or lines.last.startswith(quoted)):
+            yield Row(place, problem=f"a blank stands before the quote of {quoted.strip()}: take it away")
+        elif any(cell.strip() for cell in cells):
             yield _row(place, header, cells, options)
 
 
@@ -82,14 +86,15 @@ class _Lines:
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines
         self.number = 0
+        self.last = ""
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        line = next(self._lines)
+        self.last = next(self._lines)
         self.number += 1
-        return line
+        return self.last
 
 
 class _BrokenError(Exception):
@@ -156,8 +161,6 @@ def _row(place: str, header: Header, cells: list[str], options: CsvOptions) -> R
     for name, original, cell in zip(names, header.originals, cells, strict=True):
         if not original and name is None and cell.strip():
             return Row(place, problem=f"{cell!r} is in a column without a name")
-    if quoted := next((cell for cell in cells if _BLANK_AND_QUOTE.match(cell)), None):
-        return Row(place, problem=f"a blank stands before the quote of {quoted.strip()}: take it away")
     named = {name: cell for name, cell in zip(names, cells, strict=True) if name is not None}
     levels = [unguarded(named.pop(level)) for level in options.levels]
     try:

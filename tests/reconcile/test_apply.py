@@ -226,9 +226,17 @@ async def test_deletes_run_children_first(emulator: Emulator, losant: LosantClie
     chain = [{"id": str(n), "name": str(n)} | ({"parentId": str(n - 1)} if n else {}) for n in range(20)]
     emulator.create_groups(chain)
     plan = await make_plan(losant, chain[:1], by_name(), prune=True)
-    emulator.latency, emulator.peak_in_flight = 0.002, 0
+    with_children = 0
+
+    def count(request: RequestRecord) -> None:
+        nonlocal with_children
+        if request.method == "DELETE":
+            group_id = request.path.rsplit("/", 1)[-1]
+            with_children += any(group.get("parentId") == group_id for group in emulator.groups())
+
+    emulator.latency, emulator.before_request = 0.002, count
     outcomes = await carry_out(losant, plan, concurrency=8)
-    assert emulator.peak_in_flight == 1  # each waits for the one below it
+    assert with_children == 0  # each waits for the one below it
     assert [outcome.change.path[-1] for outcome in outcomes] == [str(n) for n in range(19, 0, -1)]
     assert {outcome.status for outcome in outcomes} == {"done"}
 

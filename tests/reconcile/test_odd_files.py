@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aiolosant import DeviceTag, ExperienceGroup, PlanError, by_name
-from aiolosant.reconcile import Plan, Record, compare, read_records
+from aiolosant.reconcile import Plan, Record, RecordWriter, compare, read_records
 from aiolosant.reconcile.codec import from_cells, to_cells, to_row
 
 ID = "a" * 24
@@ -98,6 +98,15 @@ def test_a_blank_before_a_quote_is_told(tmp_path: Path) -> None:
     """CSV has no such quotes, so that they would become a part of the text."""
     with pytest.raises(PlanError, match=r'line 2: a blank stands before the quote of "eu": take it away'):
         read(tmp_path, 'name, groupTags.r\nA, "eu"\n')
+
+
+def test_a_text_that_begins_with_a_blank_and_a_quote_comes_back(tmp_path: Path) -> None:
+    """It is quoted as it should be."""
+    group = ExperienceGroup(id=ID, name="A", description=' "hello"')
+    with RecordWriter(tmp_path / "groups.csv") as writer:
+        writer.write(group)
+    (record,) = read_records(tmp_path / "groups.csv")
+    assert record.fields["description"] == ' "hello"'
 
 
 @pytest.mark.parametrize("other", ["ACME", "Acme ", "Acme\u200b", "Ac\u00adme", "\uff21cme"])
