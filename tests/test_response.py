@@ -36,6 +36,8 @@ GROUP = b'{"id": "1", "name": "a"}'
         (404, b"<html>no such page</html>", Proof.UNKNOWN, True),
         (404, b'{"type": "about:blank", "title": "Not Found", "status": 404}', Proof.UNKNOWN, True),
         (404, b'{"type": "https://errors.example/404", "message": "no route"}', Proof.UNKNOWN, True),
+        (403, b'{"type": "Forbidden", "title": "Forbidden", "status": 403}', Proof.UNKNOWN, True),
+        (404, b'{"type": "NotFound", "message": "m", "code": 404, "new": null}', Proof.NOT_APPLIED, False),
         (404, b'{"code": "ROUTE_NOT_FOUND", "message": "no route"}', Proof.UNKNOWN, True),
         (403, b'{"type": "error", "message": "blocked"}', Proof.UNKNOWN, True),
         (407, b"", Proof.NOT_APPLIED, False),

@@ -215,12 +215,10 @@ def _list_of(item: Any, *counts: str) -> Any:
 
 
 _Success = msgspec.defstruct("Success", [("success", bool)])
-_Error = msgspec.defstruct("Error", [("type", str, ""), ("code", str, ""), ("message", str, "")])
 
 _group_decoder = msgspec.json.Decoder(_Answered)
 _page_decoder = msgspec.json.Decoder(_list_of(_Answered, "page", "per_page", "total_count"))
 _any_list_decoder = msgspec.json.Decoder(_list_of(dict[str, Any], "page", "per_page", "limit", "offset", "total_count"))
-_error_decoder = msgspec.json.Decoder(_Error)
 _ERROR_TYPE = re.compile(r"[A-Z]\w*")
 _BEGINNING = 5000  # bytes
 _success_decoder = msgspec.json.Decoder(_Success)
@@ -269,11 +267,14 @@ def decode_error(body: bytes) -> tuple[str, str]:
     """
     beginning = body.strip()[:_BEGINNING].decode(errors="replace")
     try:
-        error: Any = _error_decoder.decode(body)
+        error = msgspec.json.decode(body, type=dict[str, Any])
     except (ValueError, RecursionError):  # another format, or nested deeper than anybody reads
         return "", beginning
-    kind = error.type or (error.code if error.code == "InvalidContent" else "")
-    return kind if _ERROR_TYPE.fullmatch(kind) else "", error.message or beginning
+    kind, message = error.get("type", ""), error.get("message")
+    if not kind and error.get("code") == "InvalidContent":
+        kind = "InvalidContent"
+    is_losants = isinstance(kind, str) and isinstance(message, str) and _ERROR_TYPE.fullmatch(kind)
+    return kind if is_losants else "", message if isinstance(message, str) and message else beginning
 
 
 def _make_to_group() -> Callable[[Any], ExperienceGroup]:

@@ -74,6 +74,7 @@ class Pace:
         self._score = 0.0
         self.in_flight = 0
         self._duration = 0.0  # of a request, in seconds; the last ones count most
+        self._side_by_side = 0.0  # requests in flight, as the last ones found it when they started
         self._next_start = -math.inf
         self.paused_until = -math.inf  # because the server asked for it
         self._paused_at = -math.inf
@@ -107,7 +108,7 @@ class Pace:
     @property
     def seconds_a_request(self) -> float:
         """Seconds from one request to the next, as the last ones had it; no fewer than the rate allows."""
-        return max(1 / self.rate, self._duration / max(1, self.in_flight))
+        return max(1 / self.rate, self._duration / max(1.0, self._side_by_side))
 
     def delay(self, now: float) -> float:
         """Return the seconds until a request may start; infinite while only the end of another can tell."""
@@ -118,6 +119,7 @@ class Pace:
     def start(self, now: float) -> None:
         """A request starts."""
         self.in_flight += 1
+        self._side_by_side += (self.in_flight - self._side_by_side) / 8
         gap = 1 / self.rate
         # Late timers may be made up for, but time in which nobody asked may not: the server may refuse the second of
         # two that come at once.

@@ -133,7 +133,8 @@ class _Seen:
     def __init__(self, path: str | None) -> None:
         self._path = path
         self._pages: dict[int, str] = {}  # by what they had, as hashes
-        self._by_chance: str | None = None  # the last page, if it may have been pushed on
+        self._last = (0, "")
+        self._pushed_on = False  # whether the last page may have been
 
     def check(self, items: Items, name: str, *, is_named: bool) -> None:
         """Raise an error for a page of the same items as another one.
@@ -145,14 +146,18 @@ class _Seen:
         """
         if not items:
             return
-        before = self._pages.setdefault(hash(repr(items)), name)
-        if before == name:
-            self._by_chance = None
+        (last, last_name), self._last = self._last, (hash(repr(items)), name)
+        if name == last_name:  # asked for again
             return
-        if is_named and len(items) < _TOO_MANY_FOR_CHANCE and self._by_chance in (None, name):
-            self._by_chance = name
-            return
-        raise list_error(self._path, f"the list makes no progress: {name} repeats {before}")
+        before = last_name if last == self._last[0] else ""
+        if is_named and len(items) < _TOO_MANY_FOR_CHANCE:
+            was_pushed_on, self._pushed_on = self._pushed_on, bool(before)
+            if not was_pushed_on:
+                return
+        else:
+            before = self._pages.setdefault(self._last[0], name)
+        if before not in ("", name):
+            raise list_error(self._path, f"the list makes no progress: {name} repeats {before}")
 
 
 class _OffsetPages(PageIterator[dict[str, Any]]):
