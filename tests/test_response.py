@@ -95,3 +95,17 @@ def test_an_error_quotes_no_more_than_500_characters() -> None:
         masked = classify(REQUEST, 500, body, mask=lambda text: text.replace("x" * 501, "***")).error
         assert masked is not None
         assert masked.message.startswith("***")
+
+
+@pytest.mark.parametrize(("status", "told"), [(302, True), (399, True), (400, False), (500, False)])
+def test_a_redirect_alone_is_told_to_check_the_address(status: int, told: bool) -> None:
+    """Whoever is refused for another reason would look in the wrong place."""
+    error = classify(REQUEST, status, ERROR).error
+    assert error is not None
+    assert ("redirects are not followed" in error.advice) is told
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 503])
+def test_a_429_alone_is_a_refusal_for_having_had_too_many(status: int) -> None:
+    """It slows the client down and uses up no attempt; what else passes is an attempt."""
+    assert classify(REQUEST, status, ERROR).refused is (status == 429)

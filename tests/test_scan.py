@@ -1,5 +1,6 @@
 """Reading exactly, while others write."""
 
+import asyncio
 import contextlib
 import random
 from collections import Counter
@@ -257,3 +258,27 @@ async def test_a_scan_without_progress_is_an_error(pages: list[Page[ExperienceGr
 
     with pytest.raises(ResponseFormatError, match="no progress"):
         _ = [page async for page in KeysetPages(fetch, lambda group: group.id, per_page=1)]
+
+
+async def test_a_parallel_scan_that_is_left_ends_what_it_reads_ahead(emulator: Emulator, losant: LosantClient) -> None:
+    """When it is closed nothing is under way, and not only when the client is."""
+    emulator.create_groups([{"name": f"{n}"} for n in range(100)])
+    # The first page, where the ranges begin, and the first page of each.
+    emulator.before_request = lambda _: Fault.SILENCE if len(emulator.requests) > 1 + 3 + 4 else None
+    async with losant.experience_groups.scan(per_page=5, parallel=4).by_page() as pages:
+        await anext(pages)
+        await anext(pages)
+        while not losant.stats().in_flight:
+            await asyncio.sleep(0)
+    assert losant.stats().in_flight == 0
+
+
+async def test_a_page_of_a_parallel_scan_says_how_many_are_left(emulator: Emulator, losant: LosantClient) -> None:
+    """Its own included, as those of a scan that is not parallel do."""
+    emulator.create_groups([{"name": f"{n}"} for n in range(103)])
+    for parallel in (1, 4):
+        seen = 0
+        async for page in losant.experience_groups.scan(per_page=5, parallel=parallel).by_page():
+            assert page.total_count == 103 - seen
+            seen += len(page.items)
+        assert seen == 103

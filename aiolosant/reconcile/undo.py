@@ -200,11 +200,16 @@ def _told_apart(changes: Sequence[Change], live: Sequence[ExperienceGroup]) -> I
     `apply` does not look these up by name.
     """
     names: Counter[tuple[object, str]] = Counter((normal_id(group.parent_id), group.name) for group in live)
-    names.update((_parent_of(change), change.path[-1]) for change in changes if change.action == "create")
+    # Where those that go back will be counts as well: they may be there by the time that a create is looked up.
+    names.update((_parent_of(change), change.path[-1]) for change in changes if change.action != "delete")
     for change in changes:
         is_alone = change.action != "create" or names[_parent_of(change), change.path[-1]] == 1
         yield change if is_alone else attrs.evolve(change, is_alone=False)
 
 
 def _parent_of(change: Change) -> object:
-    return change.parent if change.parent is not None else normal_id(change.fields.get("parent_id"))
+    if change.parent is not None:
+        return change.parent
+    if change.current is not None and "parent_id" not in change.fields:  # it stays where it is
+        return normal_id(change.current.parent_id)
+    return normal_id(change.fields.get("parent_id"))

@@ -217,3 +217,30 @@ async def test_a_damaged_journal_is_refused(
     path.write_bytes(b"".join(spoil(path.read_bytes().splitlines(keepends=True))))
     with pytest.raises(PlanError, match=message):
         await reconcile.undo(losant.experience_groups, tmp_path)
+
+
+@pytest.mark.parametrize("way", ["move", "rename"])
+async def test_a_deleted_group_comes_back_beside_one_of_its_name_that_goes_back_as_well(
+    emulator: Emulator, losant: LosantClient, tmp_path: Path, way: str
+) -> None:
+    """The other is not there yet when the undo is planned, and is not taken for the one that was deleted."""
+    emulator.create_groups(
+        [
+            {"id": "p", "name": "P", "groupTags": {TAG: "p"}},
+            {"id": "q", "name": "Q", "groupTags": {TAG: "q"}},
+            {"id": "x", "name": "Same", "parentId": "p", "groupTags": {TAG: "x"}},
+            {"id": "y", "name": "Same", "parentId": "p", "groupTags": {TAG: "y"}},
+        ]
+    )
+    there = whole(emulator)
+    other: dict[str, Any] = {"name": "Same", "parentId": None} if way == "move" else {"name": "Other", "parentId": "p"}
+    records: list[dict[str, Any]] = [
+        {"id": "q", "name": "Q", "parentId": None, "groupTags": {TAG: "q"}},
+        {"id": "p", "name": "P", "parentId": "q", "groupTags": {TAG: "p"}},
+        {**other, "groupTags": {TAG: "x"}},
+    ]
+    await carry_out(losant, await make_plan(losant, records, by_tag(TAG), prune=True), journal=tmp_path)
+    plan = await reconcile.undo(losant.experience_groups, tmp_path)
+    assert [change.is_alone for change in plan.changes if change.action == "create"] == [False]
+    assert await undo(losant, tmp_path) == []
+    assert whole(emulator) == there
