@@ -160,7 +160,8 @@ class Lookups(Generic[K, V]):
 
     def _start_query(self) -> None:
         self._cancel_timer()
-        # Others go along: those whose answers will soon be too old, first those that are relied on, then those without.
+        # Others go along: first keys whose answers will soon be too old, those that are held before the rest, and then
+        # keys without an answer.
         loop, old = asyncio.get_running_loop(), []
         if self._held or len(self._answers) > len(self._due):
             now, soon = loop.time(), self._transport.throttle.seconds_of_news / 2

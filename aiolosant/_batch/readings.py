@@ -87,11 +87,11 @@ class Readings:
         return await self._lookups.find_anew(group_id.lower(), gather=GATHER_SETTLING)
 
     async def renew(self, reading: Reading) -> Reading:
-        """Return a group that is held as it is read now, in a query that others share that are held."""
+        """Return the group of a held reading as it is now, in a query that is shared with other held ones."""
         return await self._lookups.renew(reading.group_id)
 
     def newer(self, reading: Reading) -> Reading | None:
-        """Return what the query for another has found since of a group that is held; None for nothing."""
+        """Return a later reading of the group of a held one, which a query for others has brought; None for none."""
         return self._lookups.newer(reading.group_id)
 
     def hold(self, reading: Reading) -> None:

@@ -17,7 +17,7 @@ from .pace import Pace
 _NEWS = 1.0  # seconds
 _NEWS_IN_REQUESTS = 20
 MOST_NEWS = 30.0
-"""Seconds after which what was read may be relied on no more, however slow the server is."""
+"""Seconds for which what was read may be relied on at most, unless two requests are further apart than that."""
 
 
 class Throttle:
@@ -64,7 +64,8 @@ class Throttle:
         If twenty requests take longer at the server's pace, so long, since otherwise it would get mostly readings; but
         half a minute at most, since what is changed or deleted goes by it.
         """
-        apart = self._pace.seconds_a_request  # at the least twice that, or what was read could never be acted upon
+        # Twice the time between two requests at the least, or what was read could never be acted upon.
+        apart = self._pace.seconds_a_request
         return min(max(MOST_NEWS, 2 * apart), max(_NEWS, _NEWS_IN_REQUESTS * apart))
 
     @contextlib.contextmanager
