@@ -1,11 +1,12 @@
 """The token, and all that is aiohttp's, stay inside."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import pickle
 import traceback
+import weakref
+from typing import Any
 
 import aiohttp
 import pytest
@@ -150,21 +151,26 @@ async def test_whatever_a_hook_of_the_callers_session_raises_is_ours() -> None:
 
 
 async def test_an_error_leaves_nothing_for_the_collector() -> None:
-    """A service that meets a thousand errors an hour keeps none of them, nor what they were raised in."""
+    """A service that meets a thousand errors an hour keeps none of them, nor the tasks they were raised in."""
     missing = answer("HTTP/1.1 404 No", sample("error"))
-    async with raw_server(*[missing] * 30) as server, client(server.url) as losant:
+    met: list[weakref.ref[Any]] = []
+    async with raw_server(*[missing] * 20) as server, client(server.url) as losant:
 
         async def meet() -> None:
-            with contextlib.suppress(errors.NotFoundError):
+            task = asyncio.current_task()
+            assert task is not None
+            met.append(weakref.ref(task))
+            try:
                 await losant.experience_groups.get(GROUP)
+            except errors.NotFoundError as error:
+                met.append(weakref.ref(error))
 
-        for _ in range(10):
-            await meet()
-        gc.collect()
         gc.disable()
         try:
             for _ in range(20):
-                await meet()
-            assert gc.collect() < 20
+                await asyncio.create_task(meet())
+            await asyncio.sleep(0)  # the loop lets go of the last task
+            assert len(met) == 40
+            assert [reference() for reference in met] == [None] * 40
         finally:
             gc.enable()
