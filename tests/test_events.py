@@ -111,15 +111,14 @@ async def test_log_records_carry_the_same(emulator: Emulator, caplog: pytest.Log
 
 
 async def test_no_more_requests_a_second_start_than_are_wanted(emulator: Emulator) -> None:
-    """Whatever the server would take: evenly, not in bursts."""
+    """Whatever the server would take."""
     async with client_of(emulator, max_rate=50) as losant:
         assert losant.stats().rate == 50
         await asyncio.gather(*(losant.experience_groups.get("f" * 24) for _ in range(20)), return_exceptions=True)
-        began = asyncio.get_running_loop().time()
+        ended = asyncio.get_running_loop().time()
     times = [request.time for request in emulator.requests]
     assert len(times) == 20
-    assert began - times[0] >= 18 / 50
-    assert max(sum(start <= time < start + 0.1 for time in times) for start in times) <= 8  # of 5, on a busy machine
+    assert ended - times[0] >= 18 / 50
 
 
 async def test_a_program_says_its_name(emulator: Emulator) -> None:

@@ -13,6 +13,7 @@ from aiolosant._http.pace import Pace
 from aiolosant._http.throttle import Slot, Throttle
 from aiolosant.emulator import Emulator
 
+from . import virtual_time
 from .conftest import client_of
 from .limited_world import World
 
@@ -351,3 +352,19 @@ async def test_a_turn_that_was_not_used_is_the_next_ones() -> None:
         await asyncio.sleep(0)
         leaving.cancel()
     assert throttle.in_flight == 0
+
+
+def test_requests_start_evenly_and_not_in_bursts() -> None:
+    """Of 50 a second one each 20 ms, though 20 wait at once."""
+    starts: list[float] = []
+
+    async def start(throttle: Throttle) -> None:
+        async with slot(throttle):
+            starts.append(asyncio.get_running_loop().time())
+
+    async def work() -> None:
+        throttle = Throttle(64, max_rate=50)
+        await asyncio.gather(*(start(throttle) for _ in range(20)))
+
+    virtual_time.run(work)
+    assert starts == pytest.approx([n / 50 for n in range(20)], abs=0.006)
