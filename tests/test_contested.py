@@ -49,7 +49,7 @@ async def test_four_clients_at_once_make_one_of_each(emulator: Emulator, chances
 
     async def create(losant: LosantClient) -> None:
         groups = losant.experience_groups
-        batch = groups.create_many((tagged(n) for n in range(60)), unique_by=TAG, contested=True)
+        batch = groups.create_many((tagged(n) for n in range(40)), unique_by=TAG, contested=True)
         outcomes = [outcome async for outcome in batch]
         assert {outcome.status for outcome in outcomes} <= {"created", "existing"}
         told.append({outcome.group.name: outcome.group.id for outcome in outcomes if outcome.group})
@@ -61,7 +61,7 @@ async def test_four_clients_at_once_make_one_of_each(emulator: Emulator, chances
         await asyncio.gather(*(client.close() for client in clients))
     emulator.inject_random({})
     there = {group["name"]: group["id"] for group in emulator.groups()}
-    assert len(emulator.groups()) == len(there) == 60
+    assert len(emulator.groups()) == len(there) == 40
     assert told == [there] * 4
 
 

@@ -31,7 +31,7 @@ def test_the_tests_that_are_shown_pass(pytester: pytest.Pytester) -> None:
         name = block.split("\n", 1)[0].removeprefix("# ")
         pytester.path.joinpath(name).write_text(block, encoding="utf-8")
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error")
-    pytester.runpytest_subprocess().assert_outcomes(passed=8)
+    pytester.runpytest_subprocess("-pno:hypothesispytest").assert_outcomes(passed=8)
 
 
 @pytest.mark.parametrize("command", blocks(TESTING, "sh"))

@@ -58,7 +58,18 @@ def test_the_nightly_sync_runs(emulator: Emulator, tmp_path: Path) -> None:
 def test_the_users_own_tests_pass(tmp_path: Path) -> None:
     """In a project of their own."""
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "aiolosant.pytest_plugin", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "aiolosant.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:hypothesispytest",
+    ]
     command += ["--rootdir", str(tmp_path), "-c", str(tmp_path / "pytest.ini"), str(EXAMPLES / "test_signup.py")]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)  # noqa: S603 - ours
     assert ended.returncode == 0, ended.stdout

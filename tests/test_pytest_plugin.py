@@ -94,7 +94,8 @@ def run(pytester: pytest.Pytester, test: str, *arguments: str, mode: str | None)
     pytester.makepyfile(test)
     asyncio_settings = [f"asyncio_mode = {mode}", "asyncio_default_fixture_loop_scope = function"] if mode else []
     pytester.makeini("\n".join(["[pytest]", *asyncio_settings, "filterwarnings = error"]))
-    return pytester.runpytest_subprocess(*arguments)
+    unused = [f"-pno:{plugin}" for plugin in ("hypothesispytest", "xdist", "timeout")]  # they take long to import
+    return pytester.runpytest_subprocess(*unused, *arguments)
 
 
 @pytest.mark.parametrize("mode", ["auto", "strict"])

@@ -15,7 +15,7 @@ from .api import Api
 # Losant's own, of API version 1.30.
 SCHEMA = json.loads((Path(__file__).parent.parent / "samples" / "group_query_schema.json").read_text(encoding="utf-8"))
 ID = "5" * 24
-REQUESTS = 2_000
+REQUESTS = 1_000
 
 
 class Maker:
@@ -48,7 +48,7 @@ class Maker:
 
 @pytest.mark.timeout(100)
 async def test_what_the_published_schema_takes_is_taken(emulator: Emulator, api: Api) -> None:
-    """2,000 random queries: a 200 where the schema is fulfilled, and a 400 where it is not."""
+    """1,000 random queries: a 200 where the schema is fulfilled, and a 400 where it is not."""
     emulator.create_groups([{"name": "a", "groupTags": {"region": "eu"}}])
     itself = {"definitions": {"advancedExperienceGroupQuery": SCHEMA}}  # which it refers to
     validator = jsonschema.Draft7Validator(SCHEMA | itself)
@@ -62,4 +62,4 @@ async def test_what_the_published_schema_takes_is_taken(emulator: Emulator, api:
         if (status == 200) != validator.is_valid(query):
             differing.append((query, answer))
     assert differing[:5] == []
-    assert 300 < taken < REQUESTS - 300  # it tried both
+    assert 150 < taken < REQUESTS - 150  # it tried both

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aiolosant.emulator.database import open_database
@@ -160,7 +160,6 @@ def store() -> Any:
     database.close()
 
 
-@settings(max_examples=200)
 @given(query=queries)
 def test_sql_and_a_plain_evaluation_agree(store: Any, query: dict[str, Any]) -> None:
     """Every field and operator, nested at will, finds the same groups."""

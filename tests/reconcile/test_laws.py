@@ -18,7 +18,7 @@ from ..conftest import client_of
 from .records import TAG, Records, carry_out, forests, make_plan, renamed, state, wanted
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(before=forests(), after=forests(), prune=st.booleans(), match=st.sampled_from(["name", "tag", "id"]))
 async def test_after_apply_a_second_plan_is_empty(before: Records, after: Records, prune: bool, match: str) -> None:
     """Whatever was there, and whatever goes by what; with `prune` there is then nothing else."""
