@@ -1,6 +1,8 @@
 """Every night the customers of another system become groups: new ones are made, changed ones updated, none deleted.
 
-LOSANT_API_TOKEN=... LOSANT_APPLICATION_ID=... python examples/nightly_sync.py customers.json
+LOSANT_API_TOKEN=... LOSANT_APPLICATION_ID=... python examples/nightly_sync.py customers.json [MOST]
+
+A night changes 20 % of the groups at most, since a broken export must not touch everything; the first takes a number.
 """
 
 import asyncio
@@ -9,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aiolosant import LosantClient, by_tag, reconcile
+from aiolosant import LosantClient, UnsafePlanError, by_tag, reconcile
 
 
 def as_record(customer: dict[str, Any]) -> dict[str, Any]:
@@ -21,12 +23,12 @@ def as_record(customer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def sync(customers: list[dict[str, Any]]) -> int:
+async def sync(customers: list[dict[str, Any]], most_changes: int | str = "20%") -> int:
     """Make it so; return how many changes did not go well."""
     async with LosantClient.from_env() as losant:
         groups = losant.experience_groups
         plan = await reconcile.plan(groups, map(as_record, customers), match_by=by_tag("customerId"))
-        plan.check(max_changes="20%")  # a broken export must not touch everything
+        plan.check(max_changes=most_changes)
         failed = 0
         async for outcome in reconcile.apply(groups, plan, concurrency=16):
             if not outcome.ok:
@@ -37,4 +39,8 @@ async def sync(customers: list[dict[str, Any]]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(min(1, asyncio.run(sync(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))))
+    wanted = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    try:
+        sys.exit(min(1, asyncio.run(sync(wanted, *map(int, sys.argv[2:])))))
+    except UnsafePlanError as error:
+        sys.exit(f"nothing was written: {error}")

@@ -16,11 +16,11 @@ async def losant(app: web.Application) -> AsyncIterator[None]:
 
 
 async def sign_up(request: web.Request) -> web.Response:
-    order = await request.json()
     try:
+        order = await request.json()
         new = NewExperienceGroup(name=order["company"], group_tags={"customerId": order["customer"]})
-    except (KeyError, TypeError, ValueError) as problem:  # no name, or one that Losant would refuse
-        raise web.HTTPUnprocessableEntity(text=str(problem)) from None
+    except (KeyError, TypeError, ValueError) as problem:  # no JSON, a field that lacks, or what Losant would refuse
+        raise web.HTTPUnprocessableEntity(text=f"no order with a company and a customer: {problem}") from None
     # However often it is asked for, and however many replicas are asked at the same moment: there is one group. That
     # takes two to three seconds, twice that if another replica is at it, unless the group has been there for long.
     groups = request.app[LOSANT].experience_groups

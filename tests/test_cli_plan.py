@@ -230,6 +230,20 @@ def test_odd_names_are_warned_of(served: Served, tmp_path: Path) -> None:
         assert [line[:16] for line in told.splitlines() if "name" in line] == [f"warning: line {n}:" for n in (2, 3, 4)]
 
 
+def test_what_a_spreadsheet_has_spoiled_is_warned_of(served: Served, tmp_path: Path) -> None:
+    """In descriptions and tags, each column once; what is there already is no news."""
+    served.emulator.create_groups([{"name": "Old", "description": "#N/A", "groupTags": {"key": "9,9E+15"}}])
+    file = tmp_path / "groups.csv"
+    lines = ["name,description,groupTags.key", "Old,#N/A,1", "A,#REF!,1.61E+12", "B,fine,1E+5", "C,5E,#1", "D,x,E+5"]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    told = [line for line in served.run("plan", str(file)).stderr.splitlines() if line.startswith("warning")]
+    assert told == [
+        "warning: line 3: description is #REF!, an error of a spreadsheet: correct the file",
+        "warning: line 3: groupTags.key is 1.61E+12, a number that was rounded (and 1 more like it): correct the file",
+    ]
+    assert "groupTags.key is 1.61E+12" in served.run("check", str(file)).stderr
+
+
 def test_everything_is_logged_to_a_file(served: Served, tmp_path: Path) -> None:
     """Each request, and never the token."""
     file, log = write(tmp_path / "groups.jsonl", TREE), tmp_path / "night.log"

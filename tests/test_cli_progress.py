@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from aiolosant.cli.outage import OutageTeller
 from aiolosant.cli.progress import Ticker
+from aiolosant.errors import LosantError, ServerError, TransportError
+from aiolosant.events import AttemptEnded
 
 Captured = pytest.CaptureFixture[str]
 
@@ -61,3 +64,22 @@ async def test_nothing_is_told_after_the_end(capsys: Captured) -> None:
     async with Ticker("applied", 3, every=0.001):
         await line_with("0 of 3", capsys)
     assert asyncio.all_tasks() == before
+
+
+def test_an_outage_is_told_once(capsys: Captured) -> None:
+    """After three seconds, be it out of reach or failing; and a later one again."""
+    now = 0.0
+    tell = OutageTeller("2m", clock=lambda: now)
+
+    def ended(error: LosantError | None, seconds: float) -> str:
+        nonlocal now
+        now += seconds
+        path = "/applications/x"
+        tell(AttemptEnded("GET", path, path, 503 if error else 200, "not applied", 1, 0.0, seconds, error))
+        return capsys.readouterr().err
+
+    away, failing = TransportError("no answer: refused"), ServerError(503, "Bad", "down", None, None)
+    assert [ended(away, 1), ended(None, 1), ended(away, 1), ended(failing, 1)] == [""] * 4
+    told = "aiolosant: out of reach, or failing, for 3 seconds; waiting for up to 2m: no answer: refused\n"
+    assert [ended(away, 1), ended(away, 9), ended(None, 1)] == [told, "", ""]
+    assert [ended(away, 2), ended(away, 1)] == ["", told]

@@ -42,7 +42,7 @@ def test_the_migration_runs_and_is_taken_back(emulator: Emulator, tmp_path: Path
 
 
 def test_the_nightly_sync_runs(emulator: Emulator, tmp_path: Path) -> None:
-    """Twice: the second night changes what has changed."""
+    """Twice: the second night changes what has changed. Far more than usual needs a number."""
     variables = variables_of(emulator)
     file = tmp_path / "customers.json"
     said = []
@@ -53,6 +53,13 @@ def test_the_nightly_sync_runs(emulator: Emulator, tmp_path: Path) -> None:
         assert ended.returncode == 0, ended.stderr
         said.append(ended.stdout)
     assert said == ["2 to create, 0 unchanged\n", "1 to update, 1 unchanged\n"]
+    file.write_text(json.dumps([{"id": n, "company": f"New {n}"} for n in range(20, 40)]))
+    emulator.create_groups([{"name": f"{n}"} for n in range(10)])
+    for numbers, code in (([], 1), (["20"], 0)):
+        ended = subprocess.run([*command, *numbers], env=os.environ | variables, capture_output=True, text=True)  # noqa: S603 - ours
+        assert ended.returncode == code
+        assert ended.stderr.startswith("nothing was written: it would change 20 groups" if code else "")
+    assert len(emulator.groups()) == 32
 
 
 def test_the_users_own_tests_pass(tmp_path: Path) -> None:

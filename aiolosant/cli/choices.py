@@ -52,6 +52,8 @@ class Connection:
         """
         from aiolosant.client import LosantClient, retry_from_env
 
+        from .outage import OutageTeller
+
         application = application or os.environ.get("LOSANT_APPLICATION_ID")
         if not application:
             raise ConfigurationError("no application; pass --application or set LOSANT_APPLICATION_ID")
@@ -61,6 +63,7 @@ class Connection:
             retry=retry_from_env(patience=parsed_time("--patience", self.patience)),
             max_rate=self.max_rate,
             allow_http=self.allow_http,
+            on_event=None if self.verbose else OutageTeller(self.patience),  # the log says it, and more
             **others,
         )
 

@@ -79,7 +79,7 @@ def run_check(files: Sequence[Path], how: HowToPlan) -> int:
         some = ", ".join(printable(str(record.parent_id)) for record in outside[:3])
         typer.echo(f"{len(outside):,} below groups that are not in the file, so that they must be live: {some}")
     tell_warnings(
-        attrs.evolve(plan, warnings=tuple(one for one in plan.warnings if one.kind in ("name", "look-alike")))
+        attrs.evolve(plan, warnings=tuple(one for one in plan.warnings if one.kind in ("name", "value", "look-alike")))
     )
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.resources
 from typing import Any
 
@@ -22,7 +21,7 @@ def find_operation(method: str, path: str) -> tuple[Operation, dict[str, str]]:
     Raises:
         ApiProblem: The emulator does not have it, or nobody has.
     """
-    found = _walk(_known(), path.strip("/").split("/"), f"{method} ")
+    found = _walk(_KNOWN, path.strip("/").split("/"), f"{method} ")
     if found is None:
         # Losant's framework knows no 404 for paths, and no slash at the end matters.
         raise ApiProblem(405, "MethodNotAllowed", f"{method} is not allowed on {path}")
@@ -49,8 +48,7 @@ def _names(path: str) -> list[str]:
 
 
 # The routes are those of the published description of the API, version 1.30, a method and a path a line.
-@functools.cache
-def _known() -> _Node:
+def _read() -> _Node:
     root: _Node = {}
     text = importlib.resources.files("aiolosant.emulator").joinpath("losant_routes.txt").read_text("utf-8")
     for line in text.splitlines():
@@ -66,3 +64,7 @@ def _put(root: _Node, method: str, path: str, operation: Operation | None) -> No
     for part in path.strip("/").split("/"):
         node = node.setdefault(_NAME if part.startswith("{") else part, {})
     node[f"{method} "] = operation
+
+
+# Read at once: a later installation may replace the file of an emulator that runs.
+_KNOWN = _read()

@@ -25,7 +25,17 @@ from .deleting import delete_of
 from .plan import Plan
 from .record import Record
 from .wanted import differing_fields
-from .warnings import PlanWarning, empty_cells, ids_of_live_groups, look_alikes, nowhere, odd_names, renames, twins
+from .warnings import (
+    PlanWarning,
+    empty_cells,
+    ids_of_live_groups,
+    look_alikes,
+    nowhere,
+    odd_names,
+    renames,
+    spoiled_values,
+    twins,
+)
 
 _MOST_HINTS = 20  # each takes a look at all ids
 _MOST_COMPARED = 2000  # ids
@@ -139,12 +149,17 @@ class _Comparison:
             elif parent_id.lower() in self.all_live:
                 self._complain(n, f"has the parentId {parent_id!r}, a live group that is not below {self.top}")
             else:
-                hint = _did_you_mean(parent_id, places) if len(self.problems) < _MOST_HINTS else ""
+                hint = self._hint_for_parent(parent_id, places) if len(self.problems) < _MOST_HINTS else ""
                 self._complain(n, f"has the parentId {parent_id!r}, which is no record's id and no live group's{hint}")
         self.forest = Forest(self.parents)
         for cycle in self.forest.cycles():
             self._complain(cycle[0], f"is its own ancestor: {', '.join(self._place(n) for n in cycle)}")
         self._raise_problems()
+
+    def _hint_for_parent(self, parent_id: str, ids: Iterable[str]) -> str:
+        if any(record.name == parent_id for record in self.records):
+            return ", but a record's name: say ids as well (a copy of the names will do, if each is there once)"
+        return _did_you_mean(parent_id, ids)
 
     def match(self) -> None:
         """Find each record's live group, parents first."""
@@ -317,6 +332,7 @@ class _Comparison:
         yield from alike
         told = {warning.place for warning in alike}
         yield from (warning for warning in odd_names(creates) if warning.place not in told)
+        yield from spoiled_values(changes)
         yield from nowhere(creates, unclaimed)
         if not isinstance(self.match_by, ByTag):
             yield from renames(changes)
@@ -332,6 +348,8 @@ class _Comparison:
         key = self.identity.key_of_fields(record.fields)
         if key is None:
             hint = "; give it a row of its own, or match by name" if record.is_implied else ""
+            if not hint and len(self.problems) < _MOST_HINTS:
+                hint = _did_you_mean(self.identity.tag, record.fields.get("group_tags") or ())
             self._complain(n, f"has no group tag {self.identity.tag!r}{hint}")
         return key
 

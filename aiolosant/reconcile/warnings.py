@@ -27,13 +27,14 @@ class PlanWarning:
         kind: `look-alike` (a create beside a group, or another create, that differs only in case, blanks or Unicode
             form), `rename` (a create and a delete that look like one), `ids` (records carry ids of live groups and are
             matched otherwise), `empty` (empty cells leave values that are there), `name` (a name with a blank at its
-            end or with what cannot be seen, or that is an error of a spreadsheet), or `undo` (what an undo leaves).
+            end or with what cannot be seen, or that is an error of a spreadsheet), `value` (a description or a tag that
+            a spreadsheet has spoiled), or `undo` (what an undo leaves).
         message: What it is, and what to do, in a sentence.
         place: Where the record was read; "" for what is about no single one.
         group_ids: The live groups that it is about.
     """
 
-    kind: Literal["look-alike", "rename", "ids", "empty", "name", "undo"]
+    kind: Literal["look-alike", "rename", "ids", "empty", "name", "value", "undo"]
     message: str
     place: str = ""
     group_ids: tuple[str, ...] = ()
@@ -101,6 +102,22 @@ def odd_names(creates: Sequence[Change]) -> Iterator[PlanWarning]:
             yield PlanWarning("name", f"{message}, unless it is meant", _place(change))
         elif _SPREADSHEET_ERROR.fullmatch(name):
             yield PlanWarning("name", f"the name {name} is an error of a spreadsheet", _place(change))
+
+
+def spoiled_values(changes: Iterable[Change]) -> Iterator[PlanWarning]:
+    """Warn of descriptions and tags that are an error of a spreadsheet or a number that it has rounded."""
+    spoiled: dict[str, list[tuple[Change, str]]] = defaultdict(list)
+    for change in changes:
+        before = _texts(change.current.description, change.current.group_tags) if change.current is not None else {}
+        now = _texts(change.fields.get("description"), change.fields.get("group_tags") or {})
+        for column, value in now.items():
+            if before.get(column) != value and (_SPREADSHEET_ERROR.fullmatch(value) or _ROUNDED.fullmatch(value)):
+                spoiled[column].append((change, value))
+    for column, found in spoiled.items():
+        change, value = found[0]
+        what = "an error of a spreadsheet" if _SPREADSHEET_ERROR.fullmatch(value) else "a number that was rounded"
+        more = f" (and {len(found) - 1:,} more like it)" if len(found) > 1 else ""
+        yield PlanWarning("value", f"{column} is {value}, {what}{more}: correct the file", _place(change))
 
 
 def renames(changes: Sequence[Change]) -> Iterator[PlanWarning]:
@@ -182,6 +199,7 @@ def empty_cells(records: Iterable[tuple[Record, ExperienceGroup]]) -> Iterator[P
 
 # Such as #REF!, #BEZUG! and #N/A.
 _SPREADSHEET_ERROR = re.compile(r"#[A-Z\u00c4\u00d6\u00dc/0]+[!?]|#N/A|#NV")
+_ROUNDED = re.compile(r"-?\d([.,]\d+)?E\+\d+")  # such as 1,61E+12
 _MOST_SHOWN = 3  # live groups of one name
 _TELLING = ("experience_user_ids", "experience_endpoint_ids", "device_ids", "device_query_json", "group_tags")
 
@@ -210,6 +228,12 @@ def nowhere(creates: Sequence[Change], live: Iterable[ExperienceGroup]) -> Itera
                 f"{group.id} of that name below another: give it a parentId, or match by a tag or by the id"
             )
             yield PlanWarning("look-alike", message, _place(change), (group.id,))
+
+
+def _texts(description: object, group_tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of a group that may be any text, by their columns."""
+    texts = {"description": description} if isinstance(description, str) else {}
+    return texts | {f"groupTags.{tag}": value for tag, value in group_tags.items()}
 
 
 def _folded(name: str) -> str:
