@@ -26,13 +26,13 @@ settings.load_profile("aiolosant")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Run four tests at a time, if pytest-xdist is there and nothing else is said.
+    """Run five tests at a time, if pytest-xdist is there and nothing else is said.
 
-    Most of the time tests wait, for processes and for the clocks of servers: four do so side by side on two cores.
+    Most of the time tests wait, for processes and for the clocks of servers: five do so side by side on two cores.
     """
     is_worker = "PYTEST_XDIST_WORKER" in os.environ
     if not is_worker and config.getoption("numprocesses", 0) is None and not config.getoption("usepdb"):
-        config.option.numprocesses = 4
+        config.option.numprocesses = 5
 
 
 @pytest.fixture(autouse=True)
