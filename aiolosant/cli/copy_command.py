@@ -118,8 +118,8 @@ async def _plan(
         return live
 
     plan = await reconcile.plan(groups, records, match_by=identity, prune=how.prune, read_all=read)
-    # Ids of another application are ids of other groups, whatever they look like.
-    return attrs.evolve(plan, warnings=tuple(one for one in plan.warnings if one.kind != "ids"))
+    # Ids of another application are ids of other groups, whatever they look like; and there is no file to correct.
+    return attrs.evolve(plan, warnings=tuple(one for one in plan.warnings if one.kind not in ("ids", "value")))
 
 
 def _chosen(members: str | None) -> Members | None:
