@@ -2,7 +2,8 @@
 
 LOSANT_API_TOKEN=... LOSANT_APPLICATION_ID=... python examples/nightly_sync.py customers.json [MOST]
 
-A night changes 20 % of the groups at most, since a broken export must not touch everything; the first takes a number.
+A night changes 20 % of the groups at most, since a broken export must not touch everything.
+The first night needs MOST, a number.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aiolosant import LosantClient, UnsafePlanError, by_tag, reconcile
+from aiolosant import LosantClient, PlanError, by_tag, reconcile
 
 
 def as_record(customer: dict[str, Any]) -> dict[str, Any]:
@@ -42,5 +43,5 @@ if __name__ == "__main__":
     wanted = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
         sys.exit(min(1, asyncio.run(sync(wanted, *map(int, sys.argv[2:])))))
-    except UnsafePlanError as error:
+    except PlanError as error:
         sys.exit(f"nothing was written: {error}")

@@ -19,8 +19,8 @@ async def sign_up(request: web.Request) -> web.Response:
     try:
         order = await request.json()
         new = NewExperienceGroup(name=order["company"], group_tags={"customerId": order["customer"]})
-    except (KeyError, TypeError, ValueError) as problem:  # no JSON, a field that lacks, or what Losant would refuse
-        raise web.HTTPUnprocessableEntity(text=f"no order with a company and a customer: {problem}") from None
+    except (KeyError, TypeError, ValueError) as problem:  # no JSON, a field is missing, or Losant would refuse it
+        raise web.HTTPUnprocessableEntity(text=f"not a valid order: {problem}") from None
     # However often it is asked for, and however many replicas are asked at the same moment: there is one group. That
     # takes two to three seconds, twice that if another replica is at it, unless the group has been there for long.
     groups = request.app[LOSANT].experience_groups

@@ -238,8 +238,11 @@ def test_what_a_spreadsheet_has_spoiled_is_warned_of(served: Served, tmp_path: P
     file.write_text("\n".join(lines), encoding="utf-8")
     told = [line for line in served.run("plan", str(file)).stderr.splitlines() if line.startswith("warning")]
     assert told == [
-        "warning: line 3: description is #REF!, an error of a spreadsheet: correct the file",
-        "warning: line 3: groupTags.key is 1.61E+12, a number that was rounded (and 1 more like it): correct the file",
+        "warning: line 3: description is #REF!, an error of a spreadsheet: correct the file, unless it is meant",
+        (
+            "warning: line 3: groupTags.key is 1.61E+12, a number as a spreadsheet rounds it (and 1 more like it): "
+            "correct the file, unless it is meant"
+        ),
     ]
     assert "groupTags.key is 1.61E+12" in served.run("check", str(file)).stderr
 

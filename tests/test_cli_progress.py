@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from aiolosant.cli.choices import Connection
 from aiolosant.cli.outage import OutageTeller
 from aiolosant.cli.progress import Ticker
-from aiolosant.errors import LosantError, ServerError, TransportError
-from aiolosant.events import AttemptEnded
+from aiolosant.errors import TransportError
+from aiolosant.events import Paused, Resending
 
 Captured = pytest.CaptureFixture[str]
 
@@ -67,19 +68,38 @@ async def test_nothing_is_told_after_the_end(capsys: Captured) -> None:
 
 
 def test_an_outage_is_told_once(capsys: Captured) -> None:
-    """After three seconds, be it out of reach or failing; and a later one again."""
-    now = 0.0
-    tell = OutageTeller("2m", clock=lambda: now)
+    """After three seconds without anything that has come through; and a later one again."""
+    stats: Any = SimpleNamespace(outage=0.0)
+    tell = OutageTeller(lambda: stats)
 
-    def ended(error: LosantError | None, seconds: float) -> str:
-        nonlocal now
-        now += seconds
-        path = "/applications/x"
-        tell(AttemptEnded("GET", path, path, 503 if error else 200, "not applied", 1, 0.0, seconds, error))
+    def resending(outage: float) -> str:
+        stats.outage = outage
+        tell(Resending("GET", "/x", "/x", 2, 0.1, TransportError("no answer: refused")))
         return capsys.readouterr().err
 
-    away, failing = TransportError("no answer: refused"), ServerError(503, "Bad", "down", None, None)
-    assert [ended(away, 1), ended(None, 1), ended(away, 1), ended(failing, 1)] == [""] * 4
-    told = "aiolosant: out of reach, or failing, for 3 seconds; waiting for up to 2m: no answer: refused\n"
-    assert [ended(away, 1), ended(away, 9), ended(None, 1)] == [told, "", ""]
-    assert [ended(away, 2), ended(away, 1)] == ["", told]
+    told = "for 3 seconds no request has come through; trying on (--patience, --timeout): no answer: refused\n"
+    assert [resending(outage) for outage in (0, 2.9, 3.1, 12, 0, 3)] == [
+        "",
+        "",
+        *[f"aiolosant: {told}", "", ""],
+        (f"aiolosant: {told}"),
+    ]
+
+
+def test_a_long_pause_is_told_once(capsys: Captured) -> None:
+    """A server that asks for patience is no outage; and a short one nobody notices."""
+    tell = OutageTeller()
+    for seconds in (1.0, 5.0, 5.0):
+        tell(Paused(seconds))
+    assert capsys.readouterr().err == "aiolosant: the server asks to wait for 5 seconds\n"
+
+
+async def test_a_command_says_that_it_waits(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    """Its client knows how long nothing has come through."""
+    monkeypatch.setattr("aiolosant.cli.outage._AFTER", 0.0)
+    monkeypatch.setenv("LOSANT_API_TOKEN", "token")
+    monkeypatch.setenv("LOSANT_API_URL", "http://127.0.0.1:9")
+    async with Connection(patience="0s").client("f" * 24) as losant:
+        with pytest.raises(TransportError):
+            await losant.experience_groups.list().count()
+    assert capsys.readouterr().err.count("no request has come through") == 1

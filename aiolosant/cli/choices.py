@@ -57,15 +57,19 @@ class Connection:
         application = application or os.environ.get("LOSANT_APPLICATION_ID")
         if not application:
             raise ConfigurationError("no application; pass --application or set LOSANT_APPLICATION_ID")
-        return LosantClient.from_env(
+        teller = None if self.verbose else OutageTeller()  # else the log says it, and more
+        client = LosantClient.from_env(
             application_id=application,
             timeout=parsed_time("--timeout", self.timeout),
             retry=retry_from_env(patience=parsed_time("--patience", self.patience)),
             max_rate=self.max_rate,
             allow_http=self.allow_http,
-            on_event=None if self.verbose else OutageTeller(self.patience),  # the log says it, and more
+            on_event=teller,
             **others,
         )
+        if teller is not None:
+            teller.stats = client.stats
+        return client
 
     @contextlib.contextmanager
     def logged(self) -> Iterator[None]:

@@ -1,14 +1,12 @@
-"""A word on a server that is out of reach: a command that waits for it looks like one that hangs."""
+"""A word on a server that lets nothing through: a command that waits for it looks like one that hangs."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import typer
 
-from aiolosant.errors import LosantError, ServerError, TransportError
-from aiolosant.events import AttemptEnded, Event
+from aiolosant.events import Event, Paused, Resending, Stats
 
 from .console import printable
 
@@ -16,33 +14,33 @@ _AFTER = 3.0  # seconds; shorter ones are everyday matters
 
 
 class OutageTeller:
-    """Called with the events of a client; says on stderr, once for each outage, that the command waits.
+    """Called with the events of a client; says on stderr that the command waits, once for each outage.
 
     Args:
-        patience: How long it waits at most, as it was said.
-        clock: Tells the seconds.
+        stats: Tells how the client fares; None as long as there is no client.
     """
 
-    def __init__(self, patience: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._patience = patience
-        self._clock = clock
-        self._since: float | None = None
+    def __init__(self, stats: Callable[[], Stats] | None = None) -> None:
+        self.stats = stats
+        self._outage = 0.0
         self._is_told = False
+        self._has_paused = False
 
     def __call__(self, event: Event) -> None:
-        """Take note of how an attempt went."""
-        if not isinstance(event, AttemptEnded):
+        """Look how long nothing has come through, whenever a request is to be sent again."""
+        if isinstance(event, Paused) and event.seconds >= _AFTER and not self._has_paused:
+            self._has_paused = True
+            _tell(f"the server asks to wait for {event.seconds:.0f} seconds")
+        if not isinstance(event, Resending) or self.stats is None:
             return
-        if not isinstance(event.error, TransportError | ServerError):
-            self._since, self._is_told = None, False
-            return
-        now = self._clock()
-        if self._since is None:
-            self._since = now - event.took
-        if not self._is_told and now - self._since >= _AFTER:
+        before, self._outage = self._outage, self.stats().outage
+        if self._outage < before:
+            self._is_told = False  # it is another one
+        if self._outage >= _AFTER and not self._is_told:
             self._is_told = True
-            self._tell(event.error, now - self._since)
+            why = "" if event.error is None else f": {event.error.message}"
+            _tell(f"for {self._outage:.0f} seconds no request has come through; trying on (--patience, --timeout){why}")
 
-    def _tell(self, error: LosantError, seconds: float) -> None:
-        what = f"out of reach, or failing, for {seconds:.0f} seconds; waiting for up to {self._patience}"
-        typer.echo(f"aiolosant: {what}: {printable(error.message)}", err=True)
+
+def _tell(text: str) -> None:
+    typer.echo(f"aiolosant: {printable(text)}", err=True)

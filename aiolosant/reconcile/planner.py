@@ -6,11 +6,8 @@ another only when that one, and all above it, are where they will stay. Deletes 
 
 from __future__ import annotations
 
-import difflib
-import itertools
-import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -22,6 +19,7 @@ from ..identity import ById, ByTag, MatchBy, without_id
 from ..models import ExperienceGroup, comparable, normal_id
 from .change import Change
 from .deleting import delete_of
+from .hints import MOST_HINTS, hint_for_parent, hint_for_tag
 from .plan import Plan
 from .record import Record
 from .wanted import differing_fields
@@ -37,8 +35,6 @@ from .warnings import (
     twins,
 )
 
-_MOST_HINTS = 20  # each takes a look at all ids
-_MOST_COMPARED = 2000  # ids
 _ANYWHERE = object()  # below any parent
 
 Node = str | int
@@ -149,17 +145,14 @@ class _Comparison:
             elif parent_id.lower() in self.all_live:
                 self._complain(n, f"has the parentId {parent_id!r}, a live group that is not below {self.top}")
             else:
-                hint = self._hint_for_parent(parent_id, places) if len(self.problems) < _MOST_HINTS else ""
+                hint = ""
+                if len(self.problems) < MOST_HINTS:
+                    hint = hint_for_parent(parent_id, places, [*self.records[:n], *self.records[n + 1 :]])
                 self._complain(n, f"has the parentId {parent_id!r}, which is no record's id and no live group's{hint}")
         self.forest = Forest(self.parents)
         for cycle in self.forest.cycles():
             self._complain(cycle[0], f"is its own ancestor: {', '.join(self._place(n) for n in cycle)}")
         self._raise_problems()
-
-    def _hint_for_parent(self, parent_id: str, ids: Iterable[str]) -> str:
-        if any(record.name == parent_id for record in self.records):
-            return ", but a record's name: say ids as well (a copy of the names will do, if each is there once)"
-        return _did_you_mean(parent_id, ids)
 
     def match(self) -> None:
         """Find each record's live group, parents first."""
@@ -348,8 +341,8 @@ class _Comparison:
         key = self.identity.key_of_fields(record.fields)
         if key is None:
             hint = "; give it a row of its own, or match by name" if record.is_implied else ""
-            if not hint and len(self.problems) < _MOST_HINTS:
-                hint = _did_you_mean(self.identity.tag, record.fields.get("group_tags") or ())
+            if not hint and len(self.problems) < MOST_HINTS:
+                hint = hint_for_tag(self.identity.tag, record, self.records)
             self._complain(n, f"has no group tag {self.identity.tag!r}{hint}")
         return key
 
@@ -382,18 +375,6 @@ class _Comparison:
     def _raise_problems(self) -> None:
         if self.problems:
             raise PlanError.of(self.problems)
-
-
-def _did_you_mean(text: str, ids: Iterable[str]) -> str:
-    """Return which id was probably meant: one that differs in blanks, case, lost zeros or a spreadsheet's `.0`."""
-
-    def bare(one: str) -> str:
-        return re.sub(r"(?<=\d)\.0+$", "", one.strip().casefold()).lstrip("0")
-
-    some = list(itertools.islice(ids, _MOST_COMPARED))  # a broken file may have thousands of such
-    found = [one for one in some if bare(one) == bare(text)]
-    found = found or difflib.get_close_matches(text, some, 1, 0.85)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _ids(groups: Sequence[ExperienceGroup]) -> str:

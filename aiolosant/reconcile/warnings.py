@@ -14,7 +14,7 @@ import attrs
 from .._http import codec
 from ..identity import ByTag, MatchBy
 from ..models import ExperienceGroup, camel, comparable, normal_id
-from .change import Change, shown
+from .change import Change, shown, shown_value
 from .codec import MEMBER_NAMES
 from .record import Record
 
@@ -106,18 +106,19 @@ def odd_names(creates: Sequence[Change]) -> Iterator[PlanWarning]:
 
 def spoiled_values(changes: Iterable[Change]) -> Iterator[PlanWarning]:
     """Warn of descriptions and tags that are an error of a spreadsheet or a number that it has rounded."""
-    spoiled: dict[str, list[tuple[Change, str]]] = defaultdict(list)
+    spoiled: dict[tuple[str, str], list[tuple[Change, str]]] = defaultdict(list)
     for change in changes:
         before = _texts(change.current.description, change.current.group_tags) if change.current is not None else {}
         now = _texts(change.fields.get("description"), change.fields.get("group_tags") or {})
         for column, value in now.items():
-            if before.get(column) != value and (_SPREADSHEET_ERROR.fullmatch(value) or _ROUNDED.fullmatch(value)):
-                spoiled[column].append((change, value))
-    for column, found in spoiled.items():
+            for what, pattern in _SPOILED.items():
+                if before.get(column) != value and pattern.fullmatch(value):
+                    spoiled[column, what].append((change, value))
+    for (column, what), found in spoiled.items():
         change, value = found[0]
-        what = "an error of a spreadsheet" if _SPREADSHEET_ERROR.fullmatch(value) else "a number that was rounded"
         more = f" (and {len(found) - 1:,} more like it)" if len(found) > 1 else ""
-        yield PlanWarning("value", f"{column} is {value}, {what}{more}: correct the file", _place(change))
+        message = f"{column} is {shown_value(value)}, {what}{more}: correct the file, unless it is meant"
+        yield PlanWarning("value", message, _place(change))
 
 
 def renames(changes: Sequence[Change]) -> Iterator[PlanWarning]:
@@ -199,7 +200,10 @@ def empty_cells(records: Iterable[tuple[Record, ExperienceGroup]]) -> Iterator[P
 
 # Such as #REF!, #BEZUG! and #N/A.
 _SPREADSHEET_ERROR = re.compile(r"#[A-Z\u00c4\u00d6\u00dc/0]+[!?]|#N/A|#NV")
-_ROUNDED = re.compile(r"-?\d([.,]\d+)?E\+\d+")  # such as 1,61E+12
+_SPOILED = {
+    "an error of a spreadsheet": _SPREADSHEET_ERROR,
+    "a number as a spreadsheet rounds it": re.compile(r"-?[0-9]([.,][0-9]+)?[Ee]\+[0-9]+"),  # such as 1,61E+12
+}
 _MOST_SHOWN = 3  # live groups of one name
 _TELLING = ("experience_user_ids", "experience_endpoint_ids", "device_ids", "device_query_json", "group_tags")
 

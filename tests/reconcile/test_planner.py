@@ -177,18 +177,6 @@ def test_prune_by_tag_leaves_alone_what_does_not_carry_it() -> None:
             ["line 1: 'A' has the parentId 'x', which is no record's id and no live group's", "line 2: 'B' has"],
         ),
         (
-            [{"name": "A"}, {"name": "B", "parentId": "A"}],
-            [],
-            by_name(),
-            ["line 2: 'B' has the parentId 'A', which is no record's id and no live group's, but a record's name"],
-        ),
-        (
-            [{"name": "A", "groupTags": {"externalId": "1"}}],
-            [],
-            by_tag("extrenalId"),
-            ["line 1: 'A' has no group tag 'extrenalId'; did you mean 'externalId'?"],
-        ),
-        (
             [{"id": "a", "name": "A"}, {"id": "a", "name": "B"}],
             [],
             by_name(),
