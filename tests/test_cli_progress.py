@@ -70,14 +70,17 @@ async def test_nothing_is_told_after_the_end(capsys: Captured) -> None:
 def test_an_outage_is_told_once(capsys: Captured) -> None:
     """After three seconds without anything that has come through; and a later one again."""
     stats: Any = SimpleNamespace(outage=0.0)
-    tell = OutageTeller(lambda: stats)
+    tell = OutageTeller()
+    tell.stats = lambda: stats
 
     def resending(outage: float) -> str:
         stats.outage = outage
         tell(Resending("GET", "/x", "/x", 2, 0.1, TransportError("no answer: refused")))
         return capsys.readouterr().err
 
-    told = "for 3 seconds no request has come through; trying on (--patience, --timeout): no answer: refused\n"
+    told = (
+        "for 3 seconds no request has come through; still trying (see --patience and --timeout): no answer: refused\n"
+    )
     assert [resending(outage) for outage in (0, 2.9, 3.1, 12, 0, 3)] == [
         "",
         "",
@@ -96,9 +99,9 @@ def test_a_long_pause_is_told_once(capsys: Captured) -> None:
 
 async def test_a_command_says_that_it_waits(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     """Its client knows how long nothing has come through."""
-    monkeypatch.setattr("aiolosant.cli.outage._AFTER", 0.0)
+    monkeypatch.setattr("aiolosant.cli.outage.AFTER", 0.0)
     monkeypatch.setenv("LOSANT_API_TOKEN", "token")
-    monkeypatch.setenv("LOSANT_API_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("LOSANT_API_URL", "http://127.0.0.1:1")
     async with Connection(patience="0s").client("f" * 24) as losant:
         with pytest.raises(TransportError):
             await losant.experience_groups.list().count()

@@ -57,7 +57,7 @@ class Connection:
         application = application or os.environ.get("LOSANT_APPLICATION_ID")
         if not application:
             raise ConfigurationError("no application; pass --application or set LOSANT_APPLICATION_ID")
-        teller = None if self.verbose else OutageTeller()  # else the log says it, and more
+        teller = None if self.verbose else OutageTeller()  # a log says it already, and more
         client = LosantClient.from_env(
             application_id=application,
             timeout=parsed_time("--timeout", self.timeout),

@@ -10,25 +10,26 @@ from aiolosant.events import Event, Paused, Resending, Stats
 
 from .console import printable
 
-_AFTER = 3.0  # seconds; shorter ones are everyday matters
+AFTER = 3.0
+"""Seconds after which an outage or a pause is told of; shorter ones are everyday matters."""
 
 
 class OutageTeller:
     """Called with the events of a client; says on stderr that the command waits, once for each outage.
 
-    Args:
+    Attributes:
         stats: Tells how the client fares; None as long as there is no client.
     """
 
-    def __init__(self, stats: Callable[[], Stats] | None = None) -> None:
-        self.stats = stats
+    def __init__(self) -> None:
+        self.stats: Callable[[], Stats] | None = None
         self._outage = 0.0
         self._is_told = False
         self._has_paused = False
 
     def __call__(self, event: Event) -> None:
         """Look how long nothing has come through, whenever a request is to be sent again."""
-        if isinstance(event, Paused) and event.seconds >= _AFTER and not self._has_paused:
+        if isinstance(event, Paused) and event.seconds >= AFTER and not self._has_paused:
             self._has_paused = True
             _tell(f"the server asks to wait for {event.seconds:.0f} seconds")
         if not isinstance(event, Resending) or self.stats is None:
@@ -36,10 +37,11 @@ class OutageTeller:
         before, self._outage = self._outage, self.stats().outage
         if self._outage < before:
             self._is_told = False  # it is another one
-        if self._outage >= _AFTER and not self._is_told:
+        if self._outage >= AFTER and not self._is_told:
             self._is_told = True
-            why = "" if event.error is None else f": {event.error.message}"
-            _tell(f"for {self._outage:.0f} seconds no request has come through; trying on (--patience, --timeout){why}")
+            text = f"for {self._outage:.0f} seconds no request has come through"
+            text += "; still trying (see --patience and --timeout)"
+            _tell(text if event.error is None else f"{text}: {event.error.message}")
 
 
 def _tell(text: str) -> None:

@@ -27,11 +27,11 @@ def hint_for_parent(parent_id: str, ids: Iterable[str], records: Iterable[Record
         return hint
     if named.id is not None:
         return f", but a record's name; did you mean its id {named.id!r}?"
-    return ", but a record's name: add a column id (a copy of the names will do, if each is there once)"
+    return ", but a record's name: give the records ids (a copy of the names will do, if each is there once)"
 
 
 def hint_for_tag(tag: str, record: Record, records: Sequence[Record]) -> str:
-    """Return which of its tags a record was probably to be known by; "" if the tag is right, and only not said here."""
+    """Return which tag of a record was probably meant; "" if other records have the tag that was asked for."""
     if any(tag in (one.fields.get("group_tags") or ()) for one in records):
         return ""
     return _did_you_mean(tag, record.fields.get("group_tags") or ())

@@ -16,7 +16,7 @@ from aiolosant.reconcile.codec import to_record
         (
             [{"name": "A"}, {"name": "B", "parentId": "A"}],
             by_name(),
-            ", but a record's name: add a column id (a copy of the names will do, if each is there once)",
+            ", but a record's name: give the records ids (a copy of the names will do, if each is there once)",
         ),
         ([{"id": "17", "name": "A"}, {"name": "B", "parentId": "A"}], by_name(), "did you mean its id '17'?"),
         ([{"id": "ACME", "name": "Acme"}, {"name": "B", "parentId": "Acme"}], by_name(), "; did you mean 'ACME'?"),
