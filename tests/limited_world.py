@@ -21,8 +21,10 @@ class World:
         workers: int = 64,
         seed: int = 1,
         burst: float | None = None,
+        jitter: tuple[float, float] = (0.8, 1.3),
     ) -> None:
         self.limit, self.latency, self.noise = limit, latency, noise
+        self.jitter = jitter  # what an answer takes is drawn between these parts of the latency
         self.burst = burst  # requests that it takes at once, by default a tenth of what it takes in a second
         self.random = random.Random(seed)  # noqa: S311 - no secret
         self.paces = [Pace(64) for _ in range(clients)]
@@ -57,7 +59,7 @@ class World:
                 return
             self.waiting[client] -= 1
             pace.start(self.now)
-            started, latency = self.now, self.latency * self.random.uniform(0.8, 1.3)
+            started, latency = self.now, self.latency * self.random.uniform(*self.jitter)
             self.at(self.now + latency, lambda started=started: self.answered(client, started))  # type: ignore[misc]  # binds now
 
     def wakes(self, client: int) -> None:

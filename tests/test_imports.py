@@ -44,7 +44,15 @@ BASE = {
 # What decides does no I/O, so that its tests need none either.
 PURE = {
     *("errors", "events", "models", "query", "identity", "_validation", "_forest", "_tree"),
-    *("_http.request", "_http.response", "_http.retry", "_http.pace", "_http.codec", "_batch.outcome"),
+    *(
+        "_http.request",
+        "_http.response",
+        "_http.retry",
+        "_http.pace",
+        "_http.proven_pace",
+        "_http.codec",
+        "_batch.outcome",
+    ),
     *("reconcile.change", "reconcile.record", "reconcile.planner", "reconcile.schedule", "reconcile.codec"),
     *(
         "reconcile.plan",

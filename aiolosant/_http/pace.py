@@ -4,12 +4,14 @@ Losant publishes no quota and sends no header that tells one; all there is to go
 A window of requests in flight opens quickly until a noticeable share of them is refused. From then on requests are
 paced at a learned rate: what the server let through when it refused. The rate then follows a cubic curve over time, as
 TCP's congestion window does in RFC 9438: quickly back to near the limit, slowly past it, then ever faster if nothing is
-refused.
+refused. Where few requests are under way at a time, the fastest pace that went well guides it as well.
 """
 
 from __future__ import annotations
 
 import math
+
+from .proven_pace import ProvenPace
 
 _FIRST_WINDOW = 16.0  # requests in flight to begin with
 # When to cut: a refusal adds 1 to the score and any other answer takes _FORGIVENESS off, so that up to 6 % refused at
@@ -28,6 +30,7 @@ _REQUESTS_TO_HOLD = 4
 _DEPTH = 0.15  # a share of the limit
 _RECOVERY = 4.0  # seconds
 _RECOVERY_REQUESTS = 400  # at a slow rate it takes as many requests instead
+_LONGEST_RECOVERY = 60.0  # seconds
 _SHORTEST_RECOVERY = 0.5  # seconds, after a poor measurement
 # How to measure.
 _SAMPLE = 150  # answers that make a good measurement; one of fewer is tested sooner
@@ -35,6 +38,14 @@ _AGREES = 0.5  # how far measurements of one limit may be apart, as a share of t
 _SLICE = 0.5  # seconds that one slice of a measurement lasts at least
 _OUTGROWN = 2.0  # how many times as fast as at its beginning the pace may become within a measurement
 _LATENESS = 0.005  # seconds that timers may be late by
+_SLOWEST = 0.5  # requests a second that a limit is believed to be at least
+# Where few are under way at a time, so that an answer tells of the pace that is kept now, a pace that went well tells
+# more than the share of refusals does.
+_FEW = 4
+_OVERLOAD = 0.3  # a share of refusals beyond which the limit may be far above what was taken
+_DOUBTFUL = 0.2  # the confidence in a limit that is to be tested soon
+_CLOSE = 1.06  # times a proven pace: one that failed and is closer than that leaves nothing to look for in between
+_CAUTION = 0.97  # of a proven pace
 
 # How many bad answers in a row shut the gate: an outage at once, refusals only if they last, since a limit by rate
 # refuses in bursts.
@@ -69,6 +80,7 @@ class Pace:
         self._limit: float | None = None
         self._confidence = 1.0
         self._evidence = 0  # answers of the measurements that agree with each other
+        self._proven = ProvenPace()
         self._since_cut = 0.0
         self._last_cut = -math.inf
         self._score = 0.0
@@ -90,14 +102,7 @@ class Pace:
         """Requests a second; infinite until a limit was found."""
         if self._limit is None:
             return self._max_rate
-        # A slow server gives fewer answers to judge by, so its rate moves more slowly; but what was judged by a few
-        # answers alone may be far too low, and is soon tested.
-        recovery = max(
-            self._confidence * _RECOVERY,
-            self._confidence**2 * _RECOVERY_REQUESTS / self._limit,
-            _SHORTEST_RECOVERY,
-        )
-        rate = float(self._limit * (1 + _DEPTH * (self._since_cut / recovery - 1) ** 3))
+        rate = float(self._limit * (1 + _DEPTH * (self._since_cut / self._recovery(self._limit) - 1) ** 3))
         return min(rate, self._max_rate)
 
     @property
@@ -188,10 +193,15 @@ class Pace:
         if waiting:
             self._current.answers += 1
             self._current.refused += refused
-        if refused:
+        tells_of_now = waiting and self._limit is not None and self._limit * self._duration < _FEW
+        if refused and tells_of_now and self._proven.refused(self.rate):
+            self._step_back(now)
+        elif refused:
             at_limit = self._limit is not None and self.rate >= self._limit
             self._add(_WEIGHT_AT_LIMIT if at_limit else 1, now)
         else:
+            if tells_of_now:
+                self._proven.taken(self.rate)
             if started > self._paused_at:
                 self._holds = 0
             self._score = max(0.0, self._score - _FORGIVENESS)
@@ -210,16 +220,40 @@ class Pace:
         else:
             self._cut(now, measured)
 
+    def _step_back(self, now: float) -> None:
+        """Go on halfway between the pace that failed and the proven one, or just below the latter if they are close."""
+        failed, proven = self.rate, self._proven.rate
+        if failed > _CLOSE * proven:
+            limit, self._confidence = (failed + proven) / 2, _DOUBTFUL
+        else:
+            limit, self._confidence = _CAUTION * proven, 1.0
+        self._limit = max(_SLOWEST, limit)
+        self._since_cut = self._recovery(self._limit) / 2  # nearly there: the cubic curve is flat around its middle
+        self._last_cut = now
+        self._score /= 2
+
+    def _recovery(self, limit: float) -> float:
+        """Return the seconds that it takes to get back to a limit after a cut."""
+        # A slow server gives fewer answers to judge by, so its rate moves more slowly; but what was judged by a few
+        # answers alone may be far too low, and is soon tested.
+        in_requests = self._confidence**2 * _RECOVERY_REQUESTS / limit
+        return max(self._confidence * _RECOVERY, min(in_requests, _LONGEST_RECOVERY), _SHORTEST_RECOVERY)
+
     def _cut(self, now: float, measured: _Slice) -> None:
         # Those that came at once were on the way for as long as a request takes.
         offered = min(self.rate, measured.answers / max(measured.seconds, self._duration))
         # Half at the most: what was measured may be from before the limit moved, and is soon measured again.
-        limit = max(0.5, offered * max(0.5, 1 - measured.refused / measured.answers))
+        share = measured.refused / measured.answers
+        limit = max(_SLOWEST, offered * max(0.5, 1 - share))
         agrees = self._limit is not None and _AGREES * self._limit <= limit <= self._limit / _AGREES
         # At a slow pace each measurement is of a few answers; those that agree vouch for each other.
         self._evidence = measured.answers + (2 * self._evidence if agrees else 0)
         self._limit, self._confidence = limit, min(1.0, self._evidence / _SAMPLE)
         self._since_cut = 0.0
+        self._proven = ProvenPace()
+        if share > _OVERLOAD and limit * self._duration < _FEW:  # perhaps a server that takes no two at once
+            self._confidence = min(self._confidence, _DOUBTFUL)
+            self._since_cut = self._recovery(limit) / 2
         self._last_cut = now
         self._score = 0.0
         self._current, self._previous = _Slice(self.rate), _Slice(self.rate)
@@ -294,6 +328,7 @@ class Gate:
             self._bad_since, self._is_down = now, False
         self._bad += 1
         self._is_down |= down
+        used_up = self._taken >= self._quota  # by as many as before; an earlier refusal may be by chance
         if self.shut and now < self._next_probe:
             pass  # it started before the gate was shut
         elif self.shut:
@@ -302,7 +337,11 @@ class Gate:
         elif down:
             if self._bad >= _OUTAGE:
                 self._shut(now)
-        elif self._bad >= _REFUSED_BEFORE_END and self._is_like_a_quota and now < self._closes < math.inf:
+        elif (
+            self._bad >= (1 if used_up else _REFUSED_BEFORE_END)
+            and self._is_like_a_quota
+            and now < self._closes < math.inf
+        ):
             self.paused_until, self._quota = self._closes, self._taken
             self._bad = 0
             self._is_new_window = True
