@@ -35,28 +35,30 @@ class Silence:
     Attributes:
         seconds: Seconds between what it says. A response that keeps flowing is read on.
         until: When the attempt has to be over all the same, on the event loop's clock.
-        allowed: For how many seconds it may be silent now.
         heard: Whether a part of an answer has come.
         timer: Looks then whether it still is; a timer for each silence would cost more than all else here.
     """
 
     seconds: float
     until: float
-    allowed: float = 0.0
     heard: bool = False
     timer: asyncio.TimerHandle | None = None
+    _began: float = 0.0
     _ends: float = 0.0
 
     def begin(self, scope: asyncio.Timeout) -> None:
         """Let a silence begin now, which ends `scope` when it has lasted too long."""
         loop = asyncio.get_running_loop()
-        self.allowed = min(self.seconds, self.until - loop.time())
-        self._ends = loop.time() + self.allowed
-        if scope.when() is not None:  # it was about to end
-            scope.reschedule(None)
-            self.timer = None
+        self._began = loop.time()
+        self._ends = min(self._began + self.seconds, self.until)
         if self.timer is None:
+            scope.reschedule(None)  # it may have been about to end
             self.timer = loop.call_at(self._ends, self._look, scope)
+
+    @property
+    def allowed(self) -> float:
+        """For how many seconds the server may be silent now."""
+        return self._ends - self._began
 
     @property
     def has_time(self) -> bool:
@@ -64,7 +66,7 @@ class Silence:
         return asyncio.get_running_loop().time() < self.until
 
     def _look(self, scope: asyncio.Timeout) -> None:
-        loop = asyncio.get_running_loop()
+        loop, self.timer = asyncio.get_running_loop(), None
         if loop.time() < self._ends:
             self.timer = loop.call_at(self._ends, self._look, scope)
         else:  # it takes one more turn of the loop: if that stood still, what has come meanwhile is read first
@@ -143,9 +145,9 @@ async def send(
 async def _read(response: aiohttp.ClientResponse, scope: asyncio.Timeout, silence: Silence) -> bytes:
     chunks, size = [], 0
     silence.heard = True
-    silence.begin(scope)
-    async for chunk in response.content.iter_any():
+    while not response.content.at_eof():
         silence.begin(scope)
+        chunk = await response.content.readany()
         chunks.append(chunk)
         size += len(chunk)
         if size > MAX_RESPONSE:

@@ -297,7 +297,8 @@ class Transport:
     async def _attempt(
         self, request: Request[T], deadline: Deadline, sent: Sent, *, urgent: bool
     ) -> tuple[Response[T] | None, Secret | None]:
-        clock, asked = asyncio.get_running_loop().time, asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        asked = clock()
         async with self.throttle.slot(deadline, urgent=urgent, background=self.background) as slot:
             began, slot.sent = clock(), False
             if request.method not in READS:
