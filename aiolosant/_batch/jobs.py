@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..models import ExperienceGroup, NewExperienceGroup, check_changes, differing, unfulfilled
 from .exactly_once import ExactlyOnce
-from .lookup import MOST_KEYS
+from .lookup import MOST_STOCK
 from .outcome import BatchReport, Outcome
 from .readings import Premise, Reading, Readings
 from .workers import GaveUp, Item, Permit
@@ -36,7 +36,7 @@ FATAL = (AuthenticationError, PermissionDeniedError, ConfigurationError)
 
 def look_ahead(concurrency: int) -> int:
     """Return how many items to pull ahead: what some lookups hold, and those that have given up their permit."""
-    return max(4 * MOST_KEYS, 4 * concurrency)
+    return max(MOST_STOCK, 4 * concurrency)
 
 
 class _GroupJob:

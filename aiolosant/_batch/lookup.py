@@ -25,8 +25,10 @@ GATHER_SETTLING = 0.1
 GATHER_SECOND_LOOKS = 0.5
 """Seconds that the second look of a contested create waits for others to share its query."""
 
+MOST_STOCK = 1_600
+"""How many keys are looked up ahead of those who ask for them at most."""
 _LEAST_STOCK = 50
-_MOST_STOCK = 1_600
+_GROWTH = 8
 
 
 @attrs.frozen
@@ -60,8 +62,7 @@ class Lookups(Generic[K, V]):
         self._held: dict[K, float] = {}  # when the answer was found that somebody relies on
         self._awaited: set[K] = set()
         self._stock = _LEAST_STOCK  # unused answers to have at hand, as long as there are expected keys
-        self._used = 0  # since the last answers came
-        self._ran_out = False  # since then as well
+        self._used = 0  # since the last answers came, or the stock was made larger
         self._timer: asyncio.TimerHandle | None = None
         self._queries: dict[asyncio.Task[None], dict[K, asyncio.Future[_Answer[V]]]] = {}
 
@@ -85,11 +86,11 @@ class Lookups(Generic[K, V]):
             self._stock = max(_LEAST_STOCK, self._stock // 2)
             answer = None
         self._used += 1
-        self._ran_out |= answer is None or not answer.done()
+        if self._used >= _LEAST_STOCK and (answer is None or not answer.done()):
+            self._enlarge_stock()
         if answer is None:
             answer = self._ask(key, self._gather)
-        else:
-            self._fill_stock()
+        self._fill_stock()
         return await self._result(key, answer)
 
     def hold(self, key: K, found: float) -> None:
@@ -190,11 +191,14 @@ class Lookups(Generic[K, V]):
         now = asyncio.get_running_loop().time()
         for key, answer in due.items():
             answer.set_result(_Answer(found[key], now))
-        if self._ran_out and self._used >= _LEAST_STOCK:  # else it is the server's pace that is waited for
-            self._stock = min(_MOST_STOCK, 4 * self._stock)
-        self._ran_out, self._used = False, 0
+        self._used = 0
         if self._expected:
             self._fill_stock()
+
+    def _enlarge_stock(self) -> None:
+        """Look up more ahead, since answers are used up faster than they come."""
+        if not self._transport.throttle.limit_found:  # else it is the server's pace that is waited for
+            self._stock, self._used = min(MOST_STOCK, _GROWTH * self._stock), 0
 
     def _fill_stock(self) -> None:
         # Fewer than a query holds may be joined by others.

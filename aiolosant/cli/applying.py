@@ -133,7 +133,7 @@ class _Tally:
         well: How many went well.
         unknown: How many outcomes are unknown.
         ended: All outcomes, with their times.
-        stopping: Whether the run was stopped; what was never sent is then counted, not listed.
+        stopping: Whether the run was stopped; what was never sent is then counted as that, and listed as JSON alone.
     """
 
     def __init__(self, *, as_json: bool) -> None:
@@ -149,13 +149,14 @@ class _Tally:
         self.ended.append(Ended(outcome, time.monotonic() - self._began))
         self._counts[outcome.status] += 1
         self.well += outcome.ok
-        if self._as_json:
-            _tell_as_json(outcome)
-        elif self.stopping and outcome.status == "failed" and getattr(outcome.error, "attempts", 1) == 0:
+        not_sent = self.stopping and outcome.status == "failed" and getattr(outcome.error, "attempts", 1) == 0
+        if not_sent:
             self._not_sent += 1
             self._counts["failed"] -= 1
             self._counts["not sent"] += 1
-        elif not outcome.ok and self._not_well() <= _MOST_TOLD:
+        if self._as_json:
+            _tell_as_json(outcome)
+        elif not outcome.ok and not not_sent and self._not_well() <= _MOST_TOLD:
             typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
 
     def add_not_begun(self, count: int) -> None:
