@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import attrs
 
@@ -13,8 +13,6 @@ from .._http.endpoint import GroupsEndpoint
 from ..models import ExperienceGroup
 from .lookup import GATHER, GATHER_SETTLING, Lookups
 from .workers import Permit
-
-T = TypeVar("T")
 
 
 @attrs.frozen
@@ -24,8 +22,7 @@ class Reading:
     Attributes:
         group_id: Its id in lower case.
         group: The group; None if it is not there.
-        time: When it was answered, on the event loop's clock: the question may have waited for its turn. Of two answers
-            that it takes, when the first of them came.
+        time: When it was answered, on the event loop's clock: the question may have waited for its turn.
         children: The ids of those right below it, in lower case; none if they were not asked for.
     """
 
@@ -47,25 +44,19 @@ class Readings:
         self._throttle = endpoint.transport.throttle
 
         async def read(group_ids: Sequence[str]) -> dict[str, Reading]:
-            found, time = await _timed(endpoint.find_by_ids(group_ids))
+            found, time = await endpoint.find_by_ids(group_ids), asyncio.get_running_loop().time()
             return {group_id: Reading(group_id, group, time) for group_id, group in found.items()}
 
         async def read_with_children(group_ids: Sequence[str]) -> dict[str, Reading]:
-            # Side by side, since one would be old by the time that the other is answered.
-            below = _timed(endpoint.find_all({"parentId": {"$in": list(group_ids)}}))
-            readings, found = await asyncio.gather(read(group_ids), below, return_exceptions=True)
-            if isinstance(readings, BaseException):
-                raise readings
-            if isinstance(found, BaseException):
-                raise found
-            children, time = found
-            by_parent: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
-            for child in children:
-                by_parent[(child.parent_id or "").lower()].add(child.id.lower())
-            return {
-                one: attrs.evolve(reading, time=min(time, reading.time), children=frozenset(by_parent[one]))
-                for one, reading in readings.items()
-            }
+            these = {"$in": list(group_ids)}
+            found = await endpoint.find_all({"$or": [{"id": these}, {"parentId": these}]})
+            time = asyncio.get_running_loop().time()
+            groups = {group.id.lower(): group for group in found}
+            children: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
+            for group_id, group in groups.items():
+                if (parent := (group.parent_id or "").lower()) in children:
+                    children[parent].add(group_id)
+            return {one: Reading(one, groups.get(one), time, frozenset(children[one])) for one in group_ids}
 
         how = read_with_children if with_children else read
         self._lookups: Lookups[str, Reading] = Lookups(how, endpoint.transport, gather=GATHER)
@@ -109,11 +100,6 @@ class Readings:
     def close(self) -> None:
         """Read nothing more."""
         self._lookups.close()
-
-
-async def _timed(answer: Awaitable[T]) -> tuple[T, float]:
-    """Return an answer, and when it came."""
-    return await answer, asyncio.get_running_loop().time()
 
 
 class Premise:
