@@ -45,7 +45,7 @@ _FEW = 4
 _OVERLOAD = 0.3  # a share of refusals beyond which the limit may be far above what was taken
 _DOUBTFUL = 0.2  # the confidence in a limit that is to be tested soon
 _CLOSE = 1.06  # times a proven pace: one that failed and is closer than that leaves nothing to look for in between
-_CAUTION = 0.97  # of a proven pace
+_CAUTION = 0.98  # of a proven pace
 
 # How many bad answers in a row shut the gate: an outage at once, refusals only if they last, since a limit by rate
 # refuses in bursts.
