@@ -1,5 +1,6 @@
 """A simulated server with a limit, and clients that find it, on a clock of their own."""
 
+import functools
 import heapq
 import math
 import random
@@ -22,15 +23,18 @@ class World:
         seed: int = 1,
         burst: float | None = None,
         jitter: tuple[float, float] = (0.8, 1.3),
+        retry_after: float | None = None,
     ) -> None:
         self.limit, self.latency, self.noise = limit, latency, noise
-        self.jitter = jitter  # what an answer takes is drawn between these parts of the latency
+        self.jitter = jitter  # an answer takes the latency times what is drawn between these
+        self.retry_after = retry_after  # seconds that a refusal asks to wait; None if it does not
         self.burst = burst  # requests that it takes at once, by default a tenth of what it takes in a second
         self.random = random.Random(seed)  # noqa: S311 - no secret
         self.paces = [Pace(64) for _ in range(clients)]
         self.waiting = [workers] * clients
         self.backing_off = [0] * clients
         self.wake = [math.inf] * clients
+        self.had_to_wait = [False] * clients
         self.tokens, self.filled = 0.0, 0.0
         self.now = 0.0
         self.answers: list[tuple[float, int, bool]] = []
@@ -53,25 +57,30 @@ class World:
         while self.waiting[client]:
             delay = pace.delay(self.now)
             if delay > 0:
+                self.had_to_wait[client] = True
                 if self.now + delay < self.wake[client]:
                     self.wake[client] = self.now + delay
                     self.at(self.wake[client], lambda: self.wakes(client))
                 return
             self.waiting[client] -= 1
             pace.start(self.now)
-            started, latency = self.now, self.latency * self.random.uniform(*self.jitter)
-            self.at(self.now + latency, lambda started=started: self.answered(client, started))  # type: ignore[misc]  # binds now
+            started, waited = self.now, self.had_to_wait[client]
+            latency = self.latency * self.random.uniform(*self.jitter)
+            self.at(self.now + latency, functools.partial(self.answered, client, started, waited))
+        self.had_to_wait[client] = False
 
     def wakes(self, client: int) -> None:
         self.wake[client] = math.inf
         self.pump(client)
 
-    def answered(self, client: int, started: float) -> None:
+    def answered(self, client: int, started: float, waited: bool) -> None:
         refused = not self.has_room() or self.random.random() < self.noise
         self.answers.append((self.now, client, refused))
         pace = self.paces[client]
         pace.tick(self.now, waited=self.somebody_waits(client), for_turn=self.waiting[client] > 0)
-        pace.end(self.now, started, refused=refused, waiting=self.somebody_waits(client))
+        pace.end(self.now, started, refused=refused, waiting=waited or self.somebody_waits(client))
+        if refused and self.retry_after is not None:
+            pace.pause(self.now, self.retry_after)
         if refused:
             self.backing_off[client] += 1
             self.at(self.now + self.random.uniform(0, 0.25), lambda: self.comes_back(client))

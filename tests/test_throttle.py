@@ -1,7 +1,6 @@
 """Finding the server's pace, on a simulated clock: no test of this module waits."""
 
 import asyncio
-import itertools
 import math
 from contextlib import AbstractAsyncContextManager
 
@@ -30,45 +29,6 @@ def test_a_hidden_limit_is_found_and_used(limit: float, latency: float, most_ref
     assert world.taken(3, 20) >= 0.9 * limit
     assert world.refused(0, 20) <= 0.04
     assert world.refused(3, 20) <= most_refused
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(
-    ("limit", "burst", "steady", "least"),
-    [(10, 10, False, 0.9), (10, 2, False, 0.9), (10, 1, False, 0.8), (10, 1, True, 0.9), (50, 1, True, 0.85)],
-)
-def test_a_slow_limit_is_found_and_kept_to(limit: float, burst: float, steady: bool, least: float, seed: int) -> None:
-    """Few answers tell little of it, one by one; and a server that takes no two at once wastes what comes too soon.
-
-    The more evenly requests arrive, the closer to its limit they may come.
-    """
-    jitter = (0.98, 1.05) if steady else (0.8, 1.3)
-    world = World(limit=limit, burst=burst, seed=seed, workers=16, jitter=jitter)
-    world.run(45)
-    assert world.taken(5, 45) >= least * limit
-    assert world.refused(5, 45) <= 0.05
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("burst", [1, 2, 10])
-def test_clients_that_share_a_slow_limit_never_fall_silent(burst: float, seed: int) -> None:
-    """What one is refused because of the other is no quota whose window has to be waited out."""
-    world = World(limit=10, burst=burst, clients=2, workers=40, latency=0.03, seed=seed)
-    world.run(40)
-    for client in range(2):
-        times = [0.0, *(time for time, who, _ in world.answers if who == client), 40.0]
-        assert max(later - earlier for earlier, later in itertools.pairwise(times)) < 3
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("burst", [2, 5])
-def test_clients_share_a_slow_limit(burst: float, seed: int) -> None:
-    """Once both know it, neither gets less than three tenths of it."""
-    world = World(limit=10, burst=burst, clients=2, workers=32, seed=seed)
-    world.run(90)
-    shares = [world.taken(30, 90, client) for client in range(2)]
-    assert min(shares) >= 3
-    assert sum(shares) >= 9
 
 
 @pytest.mark.parametrize("seed", range(3))

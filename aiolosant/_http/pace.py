@@ -25,7 +25,7 @@ _WEIGHT_OF_PAUSE = 4.0  # what a refusal that came with a pause adds to the scor
 # it is believed only in steps: at first for the time of so many requests, and each time that this was too short for
 # twice as long.
 _ROUNDED = 1.0  # seconds
-_REQUESTS_TO_HOLD = 4
+_REQUESTS_TO_HOLD = 4  # one where a proven pace guides, since a single refusal asks for little there
 # After a cut: how far below the measured limit to start, and how long to take back to it.
 _DEPTH = 0.15  # a share of the limit
 _RECOVERY = 4.0  # seconds
@@ -39,9 +39,10 @@ _SLICE = 0.5  # seconds that one slice of a measurement lasts at least
 _OUTGROWN = 2.0  # how many times as fast as at its beginning the pace may become within a measurement
 _LATENESS = 0.005  # seconds that timers may be late by
 _SLOWEST = 0.5  # requests a second that a limit is believed to be at least
-# Where few are under way at a time, so that an answer tells of the pace that is kept now, a pace that went well tells
-# more than the share of refusals does.
+# Where few are under way at a time, so that an answer tells of the pace that is kept now, and few are answered, a pace
+# that went well tells more than the share of refusals does.
 _FEW = 4
+_SLOW = 100  # requests a second at the most
 _OVERLOAD = 0.3  # a share of refusals beyond which the limit may be far above what was taken
 _DOUBTFUL = 0.2  # the confidence in a limit that is to be tested soon
 _CLOSE = 1.06  # times a proven pace: one that failed and is closer than that leaves nothing to look for in between
@@ -56,7 +57,7 @@ _LASTING = 0.5  # seconds
 _FEWEST_TAKEN = 5
 _STRAYS = 0.05  # of what was taken; a few may be refused by chance
 _SHORTEST_CLOSURE = 1.0
-_REFUSED_BEFORE_END = 3  # refusals in a row that say that a known window is used up
+_REFUSED_BEFORE_END = 3  # refusals in a row that say that a window is used up, though fewer than last time were taken
 _TAKEN_BEYOND = 3  # requests taken beyond a quota that say that there is none
 # How long to wait between one request that finds out and the next, in seconds.
 _FIRST_GAP = 0.25
@@ -168,14 +169,15 @@ class Pace:
             self._paused_at = now
         if seconds <= _ROUNDED and self._limit is not None:
             if is_new:
-                held = 2 ** min(self._holds, 16) * _REQUESTS_TO_HOLD / self.rate
+                requests = 1 if self._is_slow(self._limit) else _REQUESTS_TO_HOLD
+                held = 2 ** min(self._holds, 16) * requests / self.rate
                 self._holds += 1
                 self.paused_until = now + min(seconds, held)
         else:
             self._current.answers += is_new
             self._current.refused += is_new
             self.paused_until = self._asked_until = max(self.paused_until, now + seconds)
-        if is_new:
+        if is_new and not self._is_slow(self._limit):
             # It stands for the requests that were held back: what is refused with a pause is worth several refusals.
             self._add(_WEIGHT_OF_PAUSE - 1, now)
 
@@ -193,15 +195,15 @@ class Pace:
         if waiting:
             self._current.answers += 1
             self._current.refused += refused
-        tells_of_now = waiting and self._limit is not None and self._limit * self._duration < _FEW
-        if refused and tells_of_now and self._proven.refused(self.rate):
+        too_fast = False
+        if waiting and self._is_slow(self._limit):
+            too_fast = self._proven.is_exceeded(self.rate, refused=refused)
+        if too_fast and not self._is_by_chance(self._previous + self._current):
             self._step_back(now)
         elif refused:
             at_limit = self._limit is not None and self.rate >= self._limit
             self._add(_WEIGHT_AT_LIMIT if at_limit else 1, now)
         else:
-            if tells_of_now:
-                self._proven.taken(self.rate)
             if started > self._paused_at:
                 self._holds = 0
             self._score = max(0.0, self._score - _FORGIVENESS)
@@ -215,10 +217,19 @@ class Pace:
             return
         if measured.refused >= measured.answers:
             self._score = 0.0  # nothing was let through: that says when, and not how fast
-        elif measured.answers >= _SAMPLE and measured.refused / measured.answers < _LEAST_SHARE:
+        elif self._is_by_chance(measured):
             self._score = _SCORE_TO_CUT / 2  # a run of bad luck among many that went well
         else:
             self._cut(now, measured)
+
+    @staticmethod
+    def _is_by_chance(measured: _Slice) -> bool:
+        """Whether so few were refused among so many that it says nothing about a limit."""
+        return measured.answers >= _SAMPLE and measured.refused / measured.answers < _LEAST_SHARE
+
+    def _is_slow(self, limit: float | None) -> bool:
+        """Whether a proven pace tells more than the share of refusals does."""
+        return limit is not None and limit <= _SLOW and limit * self._duration < _FEW
 
     def _step_back(self, now: float) -> None:
         """Go on halfway between the pace that failed and the proven one, or just below the latter if they are close."""
@@ -228,9 +239,9 @@ class Pace:
         else:
             limit, self._confidence = _CAUTION * proven, 1.0
         self._limit = max(_SLOWEST, limit)
-        self._since_cut = self._recovery(self._limit) / 2  # nearly there: the cubic curve is flat around its middle
+        self._since_cut = self._recovery(self._limit) / 2  # where the rate is at 98 % of it
         self._last_cut = now
-        self._score /= 2
+        self._score /= 2  # the refusals had a reason, but too many of them are a case for a measurement
 
     def _recovery(self, limit: float) -> float:
         """Return the seconds that it takes to get back to a limit after a cut."""
@@ -251,7 +262,7 @@ class Pace:
         self._limit, self._confidence = limit, min(1.0, self._evidence / _SAMPLE)
         self._since_cut = 0.0
         self._proven = ProvenPace()
-        if share > _OVERLOAD and limit * self._duration < _FEW:  # perhaps a server that takes no two at once
+        if share > _OVERLOAD and self._is_slow(limit):  # perhaps a server that takes no two at once
             self._confidence = min(self._confidence, _DOUBTFUL)
             self._since_cut = self._recovery(limit) / 2
         self._last_cut = now
@@ -328,7 +339,7 @@ class Gate:
             self._bad_since, self._is_down = now, False
         self._bad += 1
         self._is_down |= down
-        used_up = self._taken >= self._quota  # by as many as before; an earlier refusal may be by chance
+        used_up = self._taken >= self._quota  # as many as before were taken; an earlier refusal may be by chance
         if self.shut and now < self._next_probe:
             pass  # it started before the gate was shut
         elif self.shut:
@@ -337,11 +348,7 @@ class Gate:
         elif down:
             if self._bad >= _OUTAGE:
                 self._shut(now)
-        elif (
-            self._bad >= (1 if used_up else _REFUSED_BEFORE_END)
-            and self._is_like_a_quota
-            and now < self._closes < math.inf
-        ):
+        elif (used_up or self._bad >= _REFUSED_BEFORE_END) and self._is_like_a_quota and now < self._closes < math.inf:
             self.paused_until, self._quota = self._closes, self._taken
             self._bad = 0
             self._is_new_window = True

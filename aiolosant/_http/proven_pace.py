@@ -8,8 +8,8 @@ limit. What it took in a row just before is the better guide.
 from __future__ import annotations
 
 _PROOF = 8  # requests taken in a row at a pace prove it
-# When a pace is too fast: a refusal adds 1 and any other answer takes this off, so that two refusals within four
-# answers do, which is what a server that takes every other request gives.
+# When a pace is too fast: a refusal adds 1 and any other answer takes _FORGIVENESS off. So two refusals with at most
+# one answer between them are too many, and that is what a server gives that takes every other request.
 _TOO_FAST = 1.75
 _FORGIVENESS = 0.25
 
@@ -27,21 +27,23 @@ class ProvenPace:
         self._began_at = 0.0
         self._score = 0.0
 
-    def taken(self, rate: float) -> None:
-        """A request was taken at a pace."""
+    def is_exceeded(self, rate: float, *, refused: bool) -> bool:
+        """Note how a request at a pace ended, and return whether that pace is too fast and a slower one is proven."""
+        if refused:
+            return self._refused(rate)
         self._score = max(0.0, self._score - _FORGIVENESS)
         if not self._in_a_row:
             self._began_at = rate
         self._in_a_row += 1
         if self._in_a_row == _PROOF:
             self.rate, self._in_a_row = max(self.rate, self._began_at), 0
+        return False
 
-    def refused(self, rate: float) -> bool:
-        """A request was refused at a pace. Return whether that is too fast, and a slower one is proven."""
+    def _refused(self, rate: float) -> bool:
         self._in_a_row = 0
         self._score += 1
         if rate <= self.rate:
-            self.rate = 0.0  # it was good no more
+            self.rate = 0.0  # it is good no more
         if self._score < _TOO_FAST:
             return False
         self._score = 0.0

@@ -36,7 +36,8 @@ class Silence:
         seconds: Seconds between what it says. A response that keeps flowing is read on.
         until: When the attempt has to be over all the same, on the event loop's clock.
         heard: Whether a part of an answer has come.
-        timer: Looks then whether it still is; a timer for each silence would cost more than all else here.
+        timer: Runs when the silence may be over, and looks whether it is; a timer for each silence would cost more
+            than all else here.
     """
 
     seconds: float
@@ -66,7 +67,8 @@ class Silence:
         return asyncio.get_running_loop().time() < self.until
 
     def _look(self, scope: asyncio.Timeout) -> None:
-        loop, self.timer = asyncio.get_running_loop(), None
+        loop = asyncio.get_running_loop()
+        self.timer = None
         if loop.time() < self._ends:
             self.timer = loop.call_at(self._ends, self._look, scope)
         else:  # it takes one more turn of the loop: if that stood still, what has come meanwhile is read first
