@@ -133,7 +133,7 @@ class _Tally:
         well: How many went well.
         unknown: How many outcomes are unknown.
         ended: All outcomes, with their times.
-        stopping: Whether the run was stopped; what was never sent is then counted as that, and listed as JSON alone.
+        stopping: Whether the run was stopped; what was never sent is then listed only as JSON.
     """
 
     def __init__(self, *, as_json: bool) -> None:
@@ -141,7 +141,7 @@ class _Tally:
         self.stopping = False
         self.ended: list[Ended] = []
         self._began = time.monotonic()
-        self._not_sent = 0
+        self._to_tell = 0  # outcomes that did not go well, of which the first are told one by one
         self._as_json = as_json
         self._counts: Counter[str] = Counter()
 
@@ -149,27 +149,27 @@ class _Tally:
         self.ended.append(Ended(outcome, time.monotonic() - self._began))
         self._counts[outcome.status] += 1
         self.well += outcome.ok
-        not_sent = self.stopping and outcome.status == "failed" and getattr(outcome.error, "attempts", 1) == 0
+        not_sent = outcome.status == "failed" and getattr(outcome.error, "attempts", 1) == 0
         if not_sent:
-            self._not_sent += 1
             self._counts["failed"] -= 1
             self._counts["not sent"] += 1
         if self._as_json:
             _tell_as_json(outcome)
-        elif not outcome.ok and not not_sent and self._not_well() <= _MOST_TOLD:
-            typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
+        elif not outcome.ok and not (not_sent and self.stopping):
+            self._to_tell += 1
+            if self._to_tell <= _MOST_TOLD:
+                typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
 
     def add_not_begun(self, count: int) -> None:
         """Count what an interruption kept from being begun, so that the sum is the whole plan."""
-        self._not_sent += count
         self._counts["not sent"] += count
 
     def sum_up(self) -> None:
         if self._counts:
             counts = ", ".join(f"{count:,} {status}" for status, count in sorted(self._counts.items()) if count)
             typer.echo(counts, err=self._as_json)
-        if self._not_well() > _MOST_TOLD and not self._as_json:
-            typer.echo(f"... and {self._not_well() - _MOST_TOLD:,} more; --json tells of each", err=True)
+        if self._to_tell > _MOST_TOLD:
+            typer.echo(f"... and {self._to_tell - _MOST_TOLD:,} more; --json tells of each", err=True)
 
     @property
     def unknown(self) -> int:
@@ -178,9 +178,6 @@ class _Tally:
     @property
     def stale(self) -> int:
         return self._counts["stale"]
-
-    def _not_well(self) -> int:
-        return self._counts.total() - self.well - self._not_sent
 
 
 def _tell_as_json(outcome: ChangeOutcome) -> None:
