@@ -9,6 +9,9 @@ import pytest
 from aiolosant import LosantClient, TransportError
 from aiolosant._batch.lookup import MOST_KEYS, Lookups
 from aiolosant._http.transport import Transport
+from aiolosant.groups import parts_of
+
+from . import virtual_time
 
 
 class Server:
@@ -42,9 +45,11 @@ async def lookups(server: Server, transport: Transport) -> AsyncIterator[Lookups
 
 @pytest.fixture
 async def transport(losant: LosantClient) -> Transport:
-    """The transport of a client, as the client hands it to its groups."""
-    from aiolosant.groups import parts_of
+    return transport_of(losant)
 
+
+def transport_of(losant: LosantClient) -> Transport:
+    """The transport of a client, as the client hands it to its groups."""
     endpoint, _ = parts_of(losant.experience_groups)
     return endpoint.transport
 
@@ -167,3 +172,44 @@ async def test_keys_that_went_along_in_a_query_that_failed_go_along_again(
     await lookups.find("b")
     await lookups.find("c")
     assert server.questions == [["a", "b", "c"], ["b", "c"]]
+
+
+async def ask_for_all(workers: int, seconds_each: float, latency: float) -> tuple[float, int]:
+    """Let some workers use 2,000 expected keys, one each and each for so long; returns the time, and the queries."""
+    queries = 0
+
+    async def find(keys: Sequence[str]) -> dict[str, str]:
+        nonlocal queries
+        queries += 1
+        await asyncio.sleep(latency)
+        return dict.fromkeys(keys, "")
+
+    async with LosantClient("token", application_id="5" * 24) as losant:
+        lookups: Lookups[str, str] = Lookups(find, transport_of(losant), gather=0.01)
+        keys = [str(n) for n in range(2000)]
+        for key in keys:
+            lookups.expect(key)
+        left = iter(keys)
+
+        async def work() -> None:
+            for key in left:
+                await lookups.find(key)
+                await asyncio.sleep(seconds_each)
+
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(work() for _ in range(workers)))
+        return asyncio.get_running_loop().time() - began, queries
+
+
+def test_what_is_used_up_at_once_is_looked_up_far_ahead() -> None:
+    """Twenty queries, one after the other, would take six tenths of a second."""
+    seconds, queries = virtual_time.run(lambda: ask_for_all(16, seconds_each=0, latency=0.03))
+    assert seconds <= 0.13
+    assert queries == 20
+
+
+def test_no_more_is_looked_up_ahead_than_is_used_while_it_is_new() -> None:
+    """64 at a time with 200 ms each: what is older than a second has to be looked up again."""
+    seconds, queries = virtual_time.run(lambda: ask_for_all(64, seconds_each=0.2, latency=0.2))
+    assert queries <= 30
+    assert seconds <= 1.3 * 2000 / 64 * 0.2

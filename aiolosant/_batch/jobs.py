@@ -35,7 +35,7 @@ FATAL = (AuthenticationError, PermissionDeniedError, ConfigurationError)
 
 
 def look_ahead(concurrency: int) -> int:
-    """Return how many items to pull ahead: what some lookups hold, and those that have given up their permit."""
+    """Return how many items to pull ahead: those whose lookups go ahead, or those that have given up their permit."""
     return max(MOST_STOCK, 4 * concurrency)
 
 

@@ -26,9 +26,11 @@ GATHER_SECOND_LOOKS = 0.5
 """Seconds that the second look of a contested create waits for others to share its query."""
 
 MOST_STOCK = 1_600
-"""How many keys are looked up ahead of those who ask for them at most."""
-_LEAST_STOCK = 50
-_GROWTH = 8
+"""At most so many keys are looked up ahead of those who will ask for them."""
+_LEAST_STOCK = 50  # keys that are looked up ahead at first, and when answers get too old
+_GROWTH = 8  # how many times as many are looked up ahead at once, when answers are used up before the next come
+_JUST_NOW = 0.001  # seconds
+_USED_TO_JUDGE = 50  # answers that tell how fast they are used up
 
 
 @attrs.frozen
@@ -62,7 +64,10 @@ class Lookups(Generic[K, V]):
         self._held: dict[K, float] = {}  # when the answer was found that somebody relies on
         self._awaited: set[K] = set()
         self._stock = _LEAST_STOCK  # unused answers to have at hand, as long as there are expected keys
-        self._used = 0  # since the last answers came, or the stock was made larger
+        self._used = 0  # answers, from the first on
+        self._first_used = 0.0  # when that was
+        self._used_before = 0  # when the stock was made larger
+        self._has_answered = False
         self._timer: asyncio.TimerHandle | None = None
         self._queries: dict[asyncio.Task[None], dict[K, asyncio.Future[_Answer[V]]]] = {}
 
@@ -82,11 +87,13 @@ class Lookups(Generic[K, V]):
             LosantError: The query failed, for all that shared it.
         """
         answer = self._answers.get(key)
+        if not self._used:
+            self._first_used = asyncio.get_running_loop().time()
+        self._used += 1
         if answer is not None and self._is_older(answer, self._transport.throttle.seconds_of_news):
             self._stock = max(_LEAST_STOCK, self._stock // 2)
             answer = None
-        self._used += 1
-        if self._used >= _LEAST_STOCK and (answer is None or not answer.done()):
+        elif self._has_answered and (answer is None or not answer.done()):
             self._enlarge_stock()
         if answer is None:
             answer = self._ask(key, self._gather)
@@ -191,14 +198,20 @@ class Lookups(Generic[K, V]):
         now = asyncio.get_running_loop().time()
         for key, answer in due.items():
             answer.set_result(_Answer(found[key], now))
-        self._used = 0
+        self._has_answered = True
         if self._expected:
             self._fill_stock()
 
     def _enlarge_stock(self) -> None:
-        """Look up more ahead, since answers are used up faster than they come."""
-        if not self._transport.throttle.limit_found:  # else it is the server's pace that is waited for
-            self._stock, self._used = min(MOST_STOCK, _GROWTH * self._stock), 0
+        """Look up more ahead, since answers are used up before the next come: as many as are used while they are new.
+
+        That is few where they wait for the server's pace or for slow answers, and many where most is there already.
+        """
+        if self._used - self._used_before >= _USED_TO_JUDGE:
+            seconds = max(_JUST_NOW, asyncio.get_running_loop().time() - self._first_used)
+            used_while_new = self._used / seconds * self._transport.throttle.seconds_of_news / 2
+            self._stock = max(self._stock, int(min(MOST_STOCK, _GROWTH * self._stock, used_while_new)))
+            self._used_before = self._used
 
     def _fill_stock(self) -> None:
         # Fewer than a query holds may be joined by others.

@@ -28,6 +28,7 @@ from ..errors import (
     TransportError,
 )
 
+_IN_A_ROW = 100  # items that are pulled in one turn of the event loop
 GaveUp = Literal["failed", "unknown"]
 """`failed`: surely not applied; `unknown`: perhaps applied."""
 
@@ -262,6 +263,8 @@ class Workers(Generic[O]):
         try:
             while not self._stopped:  # an input may swallow its cancellation
                 await self._window.acquire()
+                if index % _IN_A_ROW == 0:  # the window may have room for a thousand: others have their turn as well
+                    await asyncio.sleep(0)
                 item = Item(index, await anext(items) if is_async else next(items))
                 index += 1
                 try:

@@ -141,6 +141,19 @@ async def test_changes_share_the_looks_at_their_groups(emulator: Emulator) -> No
     assert methods["GET"] <= 3
 
 
+async def test_a_group_is_read_with_all_its_children_before_it_is_deleted(emulator: Emulator) -> None:
+    """In the same query as a hundred others; and one of which there are more children than fit a page stays."""
+    ids = emulator.create_groups({"id": f"{n}", "name": f"{n}"} for n in range(60))
+    async with client_of(emulator) as losant:
+        plan = await make_plan(losant, [{"name": "kept"}], by_name(), prune=True)
+        emulator.create_groups({"name": f"late {n}", "parentId": ids["0"]} for n in range(1100))
+        emulator.requests.clear()
+        outcomes = await carry_out(losant, plan)
+    assert Counter(outcome.status for outcome in outcomes) == {"done": 60, "stale": 1}
+    assert ids["0"] in [group["id"] for group in emulator.groups()]
+    assert sum(request.method == "GET" for request in emulator.requests) <= 4
+
+
 @pytest.mark.parametrize(
     ("theirs", "status"),
     [
