@@ -60,7 +60,7 @@ class LosantError(Exception):
         if self.method:
             plural = "" if self.attempts == 1 else "s"
             text += f" ({self.method} {self.path}, {self.attempts} attempt{plural})"
-        return f"{text}. {self.advice}" if self.advice else text
+        return f"{text.removesuffix('.')}. {self.advice}" if self.advice else text
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions rebuild themselves by their constructor and positional arguments alone; ours have others as well.

@@ -109,7 +109,10 @@ def test_what_settles_after_an_interrupt_is_told(served: Served, tmp_path: Path)
         process.send_signal(signal.SIGINT)
         told, complaints = process.communicate(timeout=30)
     assert process.returncode == 130
-    done = [json.loads(line)["id"] for line in told.splitlines() if json.loads(line)["status"] == "done"]
+    outcomes = [json.loads(line) for line in told.splitlines()]
+    assert {outcome["status"] for outcome in outcomes} == {"done", "not sent"}
+    assert len({outcome["place"] for outcome in outcomes}) == len(outcomes) == 500
+    done = [outcome["id"] for outcome in outcomes if outcome["status"] == "done"]
     assert sorted(done) == sorted(group["id"] for group in served.groups())
     assert f"{500 - len(done)} of 500 not done; to go on: aiolosant apply".encode() in complaints
     counts = next(line for line in complaints.decode().splitlines() if "not sent" in line)

@@ -7,16 +7,16 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 import typer
 
 from aiolosant._http import codec
 from aiolosant.client import retry_from_env
-from aiolosant.errors import LosantError
+from aiolosant.errors import LosantError, TransportError
 from aiolosant.groups import ExperienceGroups, parts_of
-from aiolosant.reconcile import Applying, ChangeOutcome, Plan, apply
+from aiolosant.reconcile import Applying, Change, ChangeOutcome, Plan, apply
 from aiolosant.reconcile.report import Ended, write_report
 
 from .choices import HowToApply
@@ -25,8 +25,9 @@ from .plan_view import change_as_object
 from .progress import Ticker, progress
 from .where import Where
 
-# How many changes that did not go well are told of one by one.
+# How many changes that did not go well are told of one by one, beside the unknown ones.
 _MOST_TOLD = 20
+_NOT_SENT = "not sent"
 
 
 async def carry_out(groups: ExperienceGroups, plan: Plan, where: Where, how: HowToApply) -> int:
@@ -50,8 +51,7 @@ async def carry_out(groups: ExperienceGroups, plan: Plan, where: Where, how: How
 
         async with Ticker("applied", len(plan.changes), throttle) as ticker:
             ending = await _drain(outcomes, add, tally)
-    if ending.interrupted:
-        tally.add_not_begun(len(plan.changes) - len(tally.ended))
+    tally.add_not_begun(plan.changes)
     tally.sum_up()
     if ending.interrupted and tally.unknown:
         typer.echo(f"aiolosant: waiting for what may still land of {tally.unknown:,}", err=True)
@@ -109,7 +109,6 @@ async def _drain(outcomes: Applying, add: Callable[[ChangeOutcome], None], tally
     except LosantError as error:
         ending.fatal = error
     if why:
-        tally.stopping = True
         typer.echo(f"aiolosant: {why}; stopping", err=True)
     while True:
         try:
@@ -129,16 +128,16 @@ async def _drain(outcomes: Applying, add: Callable[[ChangeOutcome], None], tally
 class _Tally:
     """Counts outcomes, and tells of those that did not go well; with `as_json` of each.
 
+    What was never sent, because the run ended before, is counted as that, and listed only as JSON.
+
     Attributes:
         well: How many went well.
         unknown: How many outcomes are unknown.
         ended: All outcomes, with their times.
-        stopping: Whether the run was stopped; what was never sent is then listed only as JSON.
     """
 
     def __init__(self, *, as_json: bool) -> None:
         self.well = 0
-        self.stopping = False
         self.ended: list[Ended] = []
         self._began = time.monotonic()
         self._to_tell = 0  # outcomes that did not go well, of which the first are told one by one
@@ -147,22 +146,26 @@ class _Tally:
 
     def add(self, outcome: ChangeOutcome) -> None:
         self.ended.append(Ended(outcome, time.monotonic() - self._began))
-        self._counts[outcome.status] += 1
+        status = _NOT_SENT if _was_never_sent(outcome) else outcome.status
+        self._counts[status] += 1
         self.well += outcome.ok
-        not_sent = outcome.status == "failed" and getattr(outcome.error, "attempts", 1) == 0
-        if not_sent:
-            self._counts["failed"] -= 1
-            self._counts["not sent"] += 1
         if self._as_json:
-            _tell_as_json(outcome)
-        elif not outcome.ok and not (not_sent and self.stopping):
+            _tell_as_json(outcome.change, status, outcome)
+        elif status == "unknown":
+            self._tell(outcome)
+        elif not outcome.ok and status != _NOT_SENT:
             self._to_tell += 1
             if self._to_tell <= _MOST_TOLD:
-                typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
+                self._tell(outcome)
 
-    def add_not_begun(self, count: int) -> None:
-        """Count what an interruption kept from being begun, so that the sum is the whole plan."""
-        self._counts["not sent"] += count
+    def add_not_begun(self, changes: Sequence[Change]) -> None:
+        """Count the changes that the end of the run kept from being begun, so that the sum is the whole plan."""
+        begun = {id(ended.outcome.change) for ended in self.ended}
+        for change in changes:
+            if id(change) not in begun:
+                self._counts[_NOT_SENT] += 1
+                if self._as_json:
+                    _tell_as_json(change, _NOT_SENT)
 
     def sum_up(self) -> None:
         if self._counts:
@@ -170,6 +173,10 @@ class _Tally:
             typer.echo(counts, err=self._as_json)
         if self._to_tell > _MOST_TOLD:
             typer.echo(f"... and {self._to_tell - _MOST_TOLD:,} more; --json tells of each", err=True)
+
+    @staticmethod
+    def _tell(outcome: ChangeOutcome) -> None:
+        typer.echo(printable(f"{outcome.status}: {outcome.change}: {outcome.error}"), err=True)
 
     @property
     def unknown(self) -> int:
@@ -180,11 +187,16 @@ class _Tally:
         return self._counts["stale"]
 
 
-def _tell_as_json(outcome: ChangeOutcome) -> None:
-    told = change_as_object(outcome.change) | {"status": outcome.status}
-    if outcome.group is not None:
+def _was_never_sent(outcome: ChangeOutcome) -> bool:
+    """Whether a change failed because the run ended before its turn, and for no reason of its own."""
+    return outcome.status == "failed" and type(outcome.error) is TransportError and outcome.error.attempts == 0
+
+
+def _tell_as_json(change: Change, status: str, outcome: ChangeOutcome | None = None) -> None:
+    told = change_as_object(change) | {"status": status}
+    if outcome is not None and outcome.group is not None:
         told["id"] = outcome.group.id
-    if outcome.error is not None:
+    if outcome is not None and outcome.error is not None:
         told["error"] = str(outcome.error)
     typer.echo(codec.encode(told))
 
