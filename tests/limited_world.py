@@ -24,10 +24,12 @@ class World:
         burst: float | None = None,
         jitter: tuple[float, float] = (0.8, 1.3),
         retry_after: float | None = None,
+        window: tuple[int, float] | None = None,
     ) -> None:
         self.limit, self.latency, self.noise = limit, latency, noise
         self.jitter = jitter  # an answer takes the latency times what is drawn between these
         self.retry_after = retry_after  # seconds that a refusal asks to wait; None if it does not
+        self.window = window  # so many requests in so many seconds, whenever these begin, instead of the limit
         self.burst = burst  # requests that it takes at once, by default a tenth of what it takes in a second
         self.random = random.Random(seed)  # noqa: S311 - no secret
         self.paces = [Pace(64) for _ in range(clients)]
@@ -98,6 +100,9 @@ class World:
         self.pump(client)
 
     def has_room(self) -> bool:
+        if self.window is not None:
+            most, seconds = self.window
+            return sum(self.now - time < seconds for time, _, refused in self.answers[-64:] if not refused) < most
         if self.limit == math.inf:
             return True
         self.tokens = min(

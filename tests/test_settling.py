@@ -120,7 +120,7 @@ async def test_what_waits_for_settlement_is_bounded(emulator: Emulator) -> None:
         waiting = asyncio.create_task(anext(batch))
         while sum(request.method == "POST" for request in emulator.requests) < 15:
             await asyncio.sleep(0.001)
-        assert pulled <= 4 + 8 + 1600
+        assert pulled <= 4 + 8 + 400 + 1
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting

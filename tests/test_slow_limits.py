@@ -35,6 +35,24 @@ def test_a_slow_limit_that_asks_for_pauses_is_found(limit: float, burst: float, 
 
 
 @pytest.mark.parametrize("seed", range(3))
+def test_a_refusal_that_costs_seconds_brings_the_pace_down(seed: int) -> None:
+    """To go on halfway between what failed and what went well would cost two more of them each time."""
+    world = World(limit=30, burst=2, seed=seed, workers=16, retry_after=2)
+    world.run(60)
+    assert world.taken(20, 60) >= 0.5 * 30
+    assert world.refused(20, 60) <= 0.03
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_window_takes_at_its_start_proves_no_pace(seed: int) -> None:
+    """Ten in any second: ten at once are taken, and no more for a second."""
+    world = World(window=(10, 1), seed=seed, workers=16)
+    world.run(60)
+    assert world.taken(5, 60) >= 0.8 * 10
+    assert world.refused(5, 60) <= 0.15
+
+
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("burst", [1, 2, 10])
 def test_a_slow_limit_that_drops_is_found_again(burst: float, seed: int) -> None:
     """A pace that went well before the limit moved proves nothing any more."""

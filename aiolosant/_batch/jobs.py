@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..models import ExperienceGroup, NewExperienceGroup, check_changes, differing, unfulfilled
 from .exactly_once import ExactlyOnce
-from .lookup import MOST_STOCK
+from .lookup import MOST_KEYS, MOST_STOCK
 from .outcome import BatchReport, Outcome
 from .readings import Premise, Reading, Readings
 from .workers import GaveUp, Item, Permit
@@ -35,8 +35,8 @@ FATAL = (AuthenticationError, PermissionDeniedError, ConfigurationError)
 
 
 def look_ahead(concurrency: int) -> int:
-    """Return how many items to pull ahead: those whose lookups go ahead, or those that have given up their permit."""
-    return max(MOST_STOCK, 4 * concurrency)
+    """Return how many items to pull ahead: what some lookups hold, and those that have given up their permit."""
+    return max(4 * MOST_KEYS, 4 * concurrency)
 
 
 class _GroupJob:
@@ -103,6 +103,8 @@ class CreateMany(_GroupJob):
         self._once = once
         self._seen: set[bytes] = set()
         self.ahead = _AHEAD + (_WAITING if contested else look_ahead(concurrency) if once else 0)
+        if once is not None:
+            once.lookups.look_further = self._pull_further
 
     def accept(self, item: Item) -> None:
         """Read the item as a group.
@@ -121,6 +123,10 @@ class CreateMany(_GroupJob):
             raise ValueError(f"the input has another group with the {self._once.describe(key)}")
         self._seen.add(digest)
         self._once.lookups.expect(key)
+
+    def _pull_further(self, keys: int) -> None:
+        # Some more than that, so that there is something to look up when it becomes more again.
+        self.ahead = max(self.ahead, min(MOST_STOCK, 4 * keys))
 
     async def do(self, item: Item, permit: Permit) -> Outcome:
         """Create the group."""

@@ -50,6 +50,9 @@ class Lookups(Generic[K, V]):
         find: Looks up at most `MOST_KEYS` keys; the result has an entry for each.
         transport: Owns the tasks, and knows the server's pace.
         gather: Seconds that a lookup waits for others to share its query.
+
+    Attributes:
+        look_further: Called with how many keys are to be looked up ahead, when these have become more.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Lookups(Generic[K, V]):
         self._first_used = 0.0  # when that was
         self._used_before = 0  # when the stock was made larger
         self._has_answered = False
+        self.look_further: Callable[[int], object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._queries: dict[asyncio.Task[None], dict[K, asyncio.Future[_Answer[V]]]] = {}
 
@@ -212,6 +216,8 @@ class Lookups(Generic[K, V]):
             used_while_new = self._used / seconds * self._transport.throttle.seconds_of_news / 2
             self._stock = max(self._stock, int(min(MOST_STOCK, _GROWTH * self._stock, used_while_new)))
             self._used_before = self._used
+            if self.look_further is not None:
+                self.look_further(self._stock)
 
     def _fill_stock(self) -> None:
         # Fewer than a query holds may be joined by others.

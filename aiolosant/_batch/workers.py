@@ -28,7 +28,7 @@ from ..errors import (
     TransportError,
 )
 
-_IN_A_ROW = 100  # items that are pulled in one turn of the event loop
+_IN_A_ROW = 10  # items that are pulled in one turn of the event loop
 GaveUp = Literal["failed", "unknown"]
 """`failed`: surely not applied; `unknown`: perhaps applied."""
 
@@ -109,7 +109,7 @@ class Job(Protocol[O_co]):
     """What is done with the items of a batch.
 
     Attributes:
-        ahead: How many items to pull beyond those under way.
+        ahead: How many items to pull beyond those under way; it may become more.
         fatal: Errors of an item that every further item would get too, so that they end the batch.
     """
 
@@ -166,6 +166,7 @@ class Workers(Generic[O]):
         self._items: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
         self._transport = transport
         self._ordered = ordered
+        self._ahead = job.ahead
         self._window = asyncio.Semaphore(concurrency + job.ahead)
         self._permits = asyncio.Semaphore(concurrency)
         self._pulled: asyncio.PriorityQueue[tuple[float, int, Item | None]] = asyncio.PriorityQueue()
@@ -194,7 +195,9 @@ class Workers(Generic[O]):
                 await self.settle()
                 raise
             if outcome is not None:
-                self._window.release()
+                for _ in range(1 + self.job.ahead - self._ahead):  # which may have become more
+                    self._window.release()
+                self._ahead = self.job.ahead
                 return outcome
         self._outcomes.put_nowait(None)  # for whoever else waits
         self._let_go()

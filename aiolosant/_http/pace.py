@@ -58,6 +58,7 @@ _FEWEST_TAKEN = 5
 _STRAYS = 0.05  # of what was taken; a few may be refused by chance
 _SHORTEST_CLOSURE = 1.0
 _REFUSED_BEFORE_END = 3  # refusals in a row that say that a window is used up, though fewer than last time were taken
+_LONG_WINDOW = 5.0  # seconds; a longer one is surely a quota's, and one refusal says that it is used up
 _TAKEN_BEYOND = 3  # requests taken beyond a quota that say that there is none
 # How long to wait between one request that finds out and the next, in seconds.
 _FIRST_GAP = 0.25
@@ -93,6 +94,7 @@ class Pace:
         self._paused_at = -math.inf
         self._asked_until = -math.inf  # the same, but without what was only held for a few requests
         self._holds = 0  # in a row, none of which was long enough
+        self._refusals_are_dear = False  # whether each lets everybody wait for seconds
         self.gate = Gate()
         self._now: float | None = None
         self._current = _Slice()
@@ -169,11 +171,13 @@ class Pace:
             self._paused_at = now
         if seconds <= _ROUNDED and self._limit is not None:
             if is_new:
-                requests = 1 if self._is_slow(self._limit) else _REQUESTS_TO_HOLD
+                is_short = self._is_slow(self._limit) and self.rate * seconds > _REQUESTS_TO_HOLD
+                requests = 1 if is_short else _REQUESTS_TO_HOLD
                 held = 2 ** min(self._holds, 16) * requests / self.rate
                 self._holds += 1
                 self.paused_until = now + min(seconds, held)
         else:
+            self._refusals_are_dear |= seconds > _ROUNDED
             self._current.answers += is_new
             self._current.refused += is_new
             self.paused_until = self._asked_until = max(self.paused_until, now + seconds)
@@ -228,8 +232,13 @@ class Pace:
         return measured.answers >= _SAMPLE and measured.refused / measured.answers < _LEAST_SHARE
 
     def _is_slow(self, limit: float | None) -> bool:
-        """Whether a proven pace tells more than the share of refusals does."""
-        return limit is not None and limit <= _SLOW and limit * self._duration < _FEW
+        """Whether a proven pace tells more than the share of refusals does.
+
+        It does not if each refusal costs seconds, or if there is a quota, whose window takes anything at its start.
+        """
+        if limit is None or self._refusals_are_dear or self.gate.knows_quota:
+            return False
+        return limit <= _SLOW and limit * self._duration < _FEW
 
     def _step_back(self, now: float) -> None:
         """Go on halfway between the pace that failed and the proven one, or just below the latter if they are close."""
@@ -339,7 +348,8 @@ class Gate:
             self._bad_since, self._is_down = now, False
         self._bad += 1
         self._is_down |= down
-        used_up = self._taken >= self._quota  # as many as before were taken; an earlier refusal may be by chance
+        # As many as before were taken; an earlier refusal may be by chance, and a short window a mistake.
+        used_up = self._taken >= self._quota and self._period >= _LONG_WINDOW
         if self.shut and now < self._next_probe:
             pass  # it started before the gate was shut
         elif self.shut:
@@ -354,6 +364,11 @@ class Gate:
             self._is_new_window = True
         elif self._bad >= _REFUSALS and now - self._bad_since >= _LASTING:
             self._shut(now)
+
+    @property
+    def knows_quota(self) -> bool:
+        """Whether the server takes so many requests a window, as far as is known."""
+        return self._quota < math.inf
 
     @property
     def _is_like_a_quota(self) -> bool:
