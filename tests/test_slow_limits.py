@@ -27,7 +27,7 @@ def test_a_slow_limit_is_found_and_kept_to(limit: float, burst: float, steady: b
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("limit", "burst", "least"), [(10, 10, 0.9), (10, 1, 0.8), (50, 5, 0.9)])
 def test_a_slow_limit_that_asks_for_pauses_is_found(limit: float, burst: float, least: float, seed: int) -> None:
-    """`Retry-After: 1` with each refusal: a whole second for each would be a tenth of what is allowed."""
+    """`Retry-After: 1` with each refusal: to wait for whole seconds would leave ten or fifty requests out each time."""
     world = World(limit=limit, burst=burst, seed=seed, workers=16, retry_after=1)
     world.run(45)
     assert world.taken(5, 45) >= least * limit
@@ -36,7 +36,7 @@ def test_a_slow_limit_that_asks_for_pauses_is_found(limit: float, burst: float, 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_refusal_that_costs_seconds_brings_the_pace_down(seed: int) -> None:
-    """To go on halfway between what failed and what went well would cost two more of them each time."""
+    """To look for the limit between what failed and what went well would cost two more refusals each time."""
     world = World(limit=30, burst=2, seed=seed, workers=16, retry_after=2)
     world.run(60)
     assert world.taken(20, 60) >= 0.5 * 30

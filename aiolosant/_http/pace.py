@@ -15,7 +15,8 @@ from .proven_pace import ProvenPace
 
 _FIRST_WINDOW = 16.0  # requests in flight to begin with
 # When to cut: a refusal adds 1 to the score and any other answer takes _FORGIVENESS off, so that up to 6 % refused at
-# random never add up to _SCORE_TO_CUT; and never while less than _LEAST_SHARE of the answers are refusals.
+# random, or 3 % at the limit, never add up to _SCORE_TO_CUT; and never while less than _LEAST_SHARE of the answers are
+# refusals.
 _FORGIVENESS = 0.06
 _SCORE_TO_CUT = 8.0
 _LEAST_SHARE = 0.045
@@ -348,7 +349,7 @@ class Gate:
             self._bad_since, self._is_down = now, False
         self._bad += 1
         self._is_down |= down
-        # As many as before were taken; an earlier refusal may be by chance, and a short window a mistake.
+        # An earlier refusal may be by chance, and what looks like a short window is often none.
         used_up = self._taken >= self._quota and self._period >= _LONG_WINDOW
         if self.shut and now < self._next_probe:
             pass  # it started before the gate was shut

@@ -178,7 +178,8 @@ def _explain(cause: BaseException | None, silence: Silence, token: Secret) -> Lo
         error = TransportError(f"no answer: the proxy cannot be reached: {_quoted(str(cause), token)}")
         error.advice = "Check HTTPS_PROXY and HTTP_PROXY, name the host in NO_PROXY, or pass trust_env=False."
     else:
-        error = TransportError(f"no answer: {_quoted(str(cause), token) or type(cause).__name__}")
+        text = str(cause).replace(" ssl:default", "")  # which aiohttp says of every address, encrypted or not
+        error = TransportError(f"no answer: {_quoted(text, token) or type(cause).__name__}")
     if isinstance(cause, _NO_TRUST):
         error.advice = (
             "The server's certificate is not trusted here: name your certificate authority in SSL_CERT_FILE, or pass a "
